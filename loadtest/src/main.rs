@@ -1,0 +1,2 @@
+//! Load tools of Tapecast.
+fn main() {}

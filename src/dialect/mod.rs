@@ -1,0 +1,163 @@
+//! Dialects: how one exchange's clients speak. One small trait, one file each, one line each in [`ALL`].
+//!
+//! Pure: no socket, no clock, no ring. Invariant: whatever a client sent comes back as a [`Request`] or a [`Fault`].
+
+use crate::channel::ChannelName;
+
+mod binance;
+mod native;
+pub mod shape;
+
+pub use shape::Shape;
+
+/// Every dialect, in the order in which their paths are tried.
+pub const ALL: &[&dyn Dialect] = &[&native::Native, &binance::Binance];
+
+/// What a dialect must be able to do.
+pub trait Dialect: Sync {
+    /// Its label in metrics and logs.
+    fn name(&self) -> &'static str;
+
+    /// Reads the path and query of a handshake. `None`: not a path of this dialect. `Err`: its path, with something in it that
+    /// the client must mend (the text goes into a 400).
+    fn open(&self, path: &str, query: Option<&str>) -> Option<Result<Opening, String>>;
+
+    /// Appends the text message that greets a new subscriber; appends nothing where the dialect has none.
+    fn greet(&self, hello: &Hello<'_>, out: &mut Vec<u8>);
+
+    /// Understands one text message.
+    ///
+    /// # Errors
+    /// A fault with the request's id, as far as it could be read.
+    fn read(&self, message: &[u8]) -> Result<Request, Rejected>;
+
+    /// Appends the text message that answers a request; appends nothing where none is wanted.
+    fn answer(&self, id: &RequestId, outcome: &Outcome<'_>, out: &mut Vec<u8>);
+}
+
+/// What a handshake asked for.
+#[derive(Clone)]
+pub struct Opening {
+    /// Who reads and answers its messages.
+    pub dialect: &'static dyn Dialect,
+    /// How its records look.
+    pub shape: Shape,
+    /// What it subscribes to from the start, without doubles.
+    pub channels: Vec<ChannelName>,
+}
+
+/// What a greeting may tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Hello<'a> {
+    /// Opaque name of the numbering of sequences.
+    pub epoch: &'a str,
+    /// Milliseconds between pings.
+    pub heartbeat_ms: u64,
+    /// Channels a subscriber may have.
+    pub channels_max: usize,
+    /// Bytes a message to the server may have.
+    pub message_bytes_max: usize,
+}
+
+/// A request's id: the JSON text as the client spelled it, to be echoed byte for byte.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestId(pub Option<Box<str>>);
+
+/// A request understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Echoed in the answer.
+    pub id: RequestId,
+    /// What is wanted.
+    pub command: Command,
+}
+
+/// What a client may want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Add these channels.
+    Subscribe {
+        /// Without doubles.
+        channels: Vec<ChannelName>,
+        /// Each channel's latest record first.
+        snapshot: bool,
+    },
+    /// Take these away; those never subscribed are passed over.
+    Unsubscribe {
+        /// Without doubles.
+        channels: Vec<ChannelName>,
+    },
+    /// Tell what is subscribed.
+    List,
+    /// Tell that the server lives.
+    Ping,
+    /// Records shall look like this from now on.
+    SetShape(Shape),
+    /// Tell how records look.
+    GetShape,
+}
+
+/// A message that was refused whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The id, as far as it could be read.
+    pub id: RequestId,
+    /// Why.
+    pub fault: Fault,
+}
+
+/// Why a request is refused. `text` is what the client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The reason, by which it is counted.
+    pub code: FaultCode,
+    /// What the client is told.
+    pub text: String,
+}
+
+/// Reasons to refuse a request; a label in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultCode {
+    /// Not JSON.
+    InvalidJson,
+    /// JSON, but not a request of this dialect.
+    InvalidRequest,
+    /// A channel name breaks the rules.
+    InvalidChannel,
+    /// More channels than a subscriber may have.
+    TooManyChannels,
+    /// A property that does not exist.
+    UnknownProperty,
+    /// A property's value of the wrong type.
+    InvalidValue,
+    /// Part of the protocol that this server does not offer.
+    NotSupported,
+}
+
+/// One channel of a subscribe that was carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct Joined<'a> {
+    /// Its name.
+    pub channel: &'a str,
+    /// Its latest sequence then; 0 where it has no record yet.
+    pub sequence: u64,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// Subscribed, each channel in the order of the request.
+    Subscribed(&'a [Joined<'a>]),
+    /// Unsubscribed; these were asked for.
+    Unsubscribed(&'a [ChannelName]),
+    /// These are subscribed.
+    Listed(&'a [&'a str]),
+    /// It lives.
+    Pong,
+    /// The shape was set.
+    ShapeSet,
+    /// The shape is this.
+    ShapeIs(Shape),
+    /// Refused whole.
+    Refused(&'a Fault),
+}

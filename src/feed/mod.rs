@@ -1,0 +1,1 @@
+//! The feed side of the program: simulate, replay, tail. SKELETON.

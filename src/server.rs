@@ -1,0 +1,1 @@
+//! Wiring: ring, threads, mailboxes, drain in order; decides nothing. SKELETON.

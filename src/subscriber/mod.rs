@@ -1,0 +1,5 @@
+//! One subscriber: its handshake, its frames, its session, its outbox, its socket, its end.
+
+pub mod close;
+pub mod frame;
+pub mod handshake;
