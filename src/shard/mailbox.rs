@@ -126,6 +126,11 @@ impl Post {
         Some(letter)
     }
 
+    /// Whether a letter waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
     /// A subscriber is gone.
     pub(super) fn departed(&self) {
         self.population.fetch_sub(1, Ordering::Relaxed);

@@ -1,9 +1,39 @@
 //! Shards: drain the ring, index what came, send once to each subscriber that got something, repeat.
+//!
+//! A thread each, tokio current-thread, no work stealing. A shard owns its ring reader, its index and its subscribers; from
+//! other threads come the ring, the catalogue, letters in its mailbox and its bell, and out goes its ledger.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `worker` | the loop: the order of a turn, and when to sleep |
+//! | `cycle` | drain, encode, flush: the fast path |
+//! | `fanout` | the cycle's arenas and ranges |
+//! | `index` | channels to cohorts to subscribers |
+//! | `singles` | subscribers off the fast path, served one by one |
+//! | `inbound`, `commands` | what clients send, and doing it |
+//! | `life` | birth, deadlines and end of a subscriber |
+//! | `lapped` | what was lost when the publisher overtook the shard |
 
 use std::time::Duration;
 
+mod commands;
+mod cycle;
+mod fanout;
+mod inbound;
+mod index;
+mod lapped;
+mod life;
 pub mod mailbox;
+mod ready;
+mod singles;
 pub mod stats;
+mod timers;
+mod worker;
+
+pub use worker::{Seat, Shard};
+
+use crate::subscriber::frame;
+use crate::subscriber::session::Rate;
 
 /// What a shard must know.
 #[derive(Clone, Debug)]
@@ -32,4 +62,14 @@ pub struct Options {
     pub notsent_lowat_bytes: u32,
     /// Letters that may wait in a shard's mailbox.
     pub mailbox_letters_max: usize,
+}
+
+impl Options {
+    fn limits(&self) -> frame::Limits {
+        frame::Limits { message_bytes_max: self.message_bytes_max, fragments_max: self.fragments_max }
+    }
+
+    fn rate(&self) -> Rate {
+        Rate { per_second: self.messages_per_second, burst: self.messages_burst }
+    }
 }

@@ -3,3 +3,6 @@
 pub mod close;
 pub mod frame;
 pub mod handshake;
+pub mod outbox;
+pub mod session;
+pub mod socket;

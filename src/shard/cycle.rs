@@ -1,0 +1,286 @@
+//! The fast path of a cycle: drain the ring, encode each shape once, send once to each subscriber that got something.
+//!
+//! Runs on the shard's thread. It never waits: who does not take all of it leaves the fast path. Invariant: when the cycle is over,
+//! each record it drained was taken by the kernel, waits in an outbox, or is counted as lost, for each subscriber it matched.
+
+use super::fanout::{Drained, Range};
+use super::index::{CohortId, SlotId, SubscriberId};
+use super::worker::Shard;
+use crate::channel::{ChannelId, Delivery};
+use crate::dialect::Shape;
+use crate::dialect::shape::{Label, Mark};
+use crate::record::{Format, Head};
+use crate::ring::{Entry, Kind, Lapped, Next};
+use crate::subscriber::close::CloseReason;
+use crate::subscriber::frame::{self, Opcode};
+use crate::subscriber::outbox::{Queued, Taken};
+
+/// Records drained in a cycle: bounds how long sockets are not looked at.
+const RECORDS_A_CYCLE: usize = 4096;
+/// Bytes encoded in a cycle: about what stays in a core's second-level cache until it is sent.
+const BYTES_A_CYCLE: usize = 1024 * 1024;
+/// Ranges appended in a cycle: bounds the cycle where each record goes to many cohorts.
+const RANGES_A_CYCLE: usize = 256 * 1024;
+/// One subscriber's bytes in a cycle: more would not fit its socket, and it would leave the fast path for nothing.
+const LANE_BYTES: usize = 128 * 1024;
+
+/// Every shape, in the order of [`Shape::index`].
+const SHAPES: [Shape; Shape::COUNT] = [Shape::Payload, Shape::Combined, Shape::Native];
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drain {
+    /// The ring was empty.
+    Empty,
+    /// A bound was reached: there may be more.
+    More,
+}
+
+impl Shard {
+    /// One cycle. Between cycles nothing of it remains but what waits in outboxes.
+    pub(super) fn cycle(&mut self) -> Drain {
+        let drained = self.drain();
+        self.finish_cycle();
+        drained
+    }
+
+    /// Sends what was gathered, and acts on what could not be done while the index was in use.
+    pub(super) fn finish_cycle(&mut self) {
+        self.flush();
+        self.fanout.clear();
+        self.close_holed();
+        self.carry_out_sentences();
+    }
+
+    fn drain(&mut self) -> Drain {
+        for _ in 0..RECORDS_A_CYCLE {
+            let lapped = match self.reader.next() {
+                Next::Entry(entry) => self.take(&entry).is_err(),
+                Next::Empty => return Drain::Empty,
+                Next::Lapped => true,
+            };
+            if lapped {
+                self.was_lapped();
+                return Drain::More;
+            }
+            if self.cycle_is_full() {
+                return Drain::More;
+            }
+        }
+        Drain::More
+    }
+
+    pub(super) fn cycle_is_full(&self) -> bool {
+        self.fanout.lane_bytes_max() >= LANE_BYTES
+            || self.fanout.bytes() >= BYTES_A_CYCLE
+            || self.fanout.appended() >= RANGES_A_CYCLE
+    }
+
+    fn take(&mut self, entry: &Entry) -> Result<(), Lapped> {
+        match entry.kind {
+            Some(Kind::Data) => {
+                self.take_record(entry)?;
+                let before = self.ledger.ordinal;
+                self.ledger.ordinal = entry.ordinal;
+                self.ledger.seen += 1;
+                self.ledger.missed += entry.ordinal - before - 1;
+            }
+            // Newer than what was seen only where the record itself was lost to a lap.
+            Some(Kind::Refresh) => self.take_record(entry)?,
+            Some(Kind::Expired) => self.index.expire(id_of(entry)),
+            Some(Kind::Status | Kind::End) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Gives a record to whoever subscribes to its channel, unless its sequence is not above the last one seen.
+    pub(super) fn take_record(&mut self, entry: &Entry) -> Result<(), Lapped> {
+        let catalogue = &self.catalogue;
+        let seen = self.index.meet(id_of(entry), || catalogue.at(entry.channel));
+        if entry.sequence <= seen.sequence {
+            return Ok(());
+        }
+        if let Some(slot) = seen.slot {
+            self.fan_out(entry, slot, entry.sequence - seen.sequence - 1)?;
+        }
+        self.index.set_seen(entry.channel, entry.sequence);
+        Ok(())
+    }
+
+    fn fan_out(&mut self, entry: &Entry, slot: SlotId, skipped: u64) -> Result<(), Lapped> {
+        if self.is_holed(slot, skipped) {
+            return Ok(());
+        }
+        let mut frames = [Range::default(); Shape::COUNT];
+        for shape in SHAPES {
+            if self.index.slot(slot).wants(shape) {
+                frames[shape.index()] = self.encode(entry, slot, shape, skipped)?;
+            }
+        }
+        let record = Drained { slot, position: entry.position, sequence: entry.sequence, frames };
+        self.fanout.records.push(record);
+        for place in 0..self.index.slot(slot).cohorts.len() {
+            let cohort = self.index.slot(slot).cohorts[place];
+            let frame = frames[self.index.cohort(cohort).shape.index()];
+            if self.fanout.is_single(cohort) {
+                let id = self.index.cohort(cohort).members[0];
+                self.ledger.matched += 1;
+                self.put_aside(id, &record, frame);
+            } else {
+                self.fanout.append(cohort, frame);
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes a record's frame in a shape, once, behind what its arena holds.
+    fn encode(&mut self, entry: &Entry, slot: SlotId, shape: Shape, skipped: u64) -> Result<Range, Lapped> {
+        let channel = self.index.slot(slot).name.as_str();
+        let mark = if skipped == 0 { Mark::Live } else { Mark::Skipped(skipped) };
+        let arena = &mut self.fanout.arenas[shape.index()];
+        let start = arena.len() as u32;
+        write_frame(&self.reader, entry, channel, shape, mark, &mut self.buffers.label, arena)?;
+        self.ledger.encoded += 1;
+        Ok(Range { start, end: arena.len() as u32 })
+    }
+
+    /// A record for a subscriber off the fast path: it waits as a mark or as a position.
+    fn put_aside(&mut self, id: SubscriberId, record: &Drained, frame: Range) {
+        let delivery = self.index.slot(record.slot).delivery;
+        let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
+        if outbox.has(record.slot, record.sequence) {
+            // It was part of what was read ahead of the cursor, and so was never due.
+            self.ledger.matched -= 1;
+            return;
+        }
+        let before = outbox.queued_bytes();
+        let taken = match delivery {
+            Delivery::Latest => Ok(outbox.mark(record.slot, record.sequence - 1, false)),
+            Delivery::Every => {
+                let queued = Queued { position: record.position, slot: record.slot, bytes: frame.len() as u32 };
+                outbox.enqueue(queued, self.options.outbox_bytes_max).map(|()| Taken::Waits)
+            }
+        };
+        self.ledger.queued_bytes += (outbox.queued_bytes() - before) as u64;
+        match taken {
+            Ok(Taken::Waits) => {
+                self.ledger.pending += 1;
+                self.has_backlog(id);
+            }
+            Ok(Taken::Conflated) => self.ledger.conflated += 1,
+            Err(_) => {
+                self.ledger.abandoned += 1;
+                self.condemned.push((id, CloseReason::Slow));
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut cut = std::mem::take(&mut self.buffers.cut);
+        for place in 0..self.fanout.dirty_len() {
+            let cohort = self.fanout.dirty(place);
+            self.send(cohort, &mut cut);
+        }
+        if self.fanout.dirty_len() > 0 {
+            self.ledger.cycles += 1;
+        }
+        for (cohort, id, taken) in cut.drain(..) {
+            match taken {
+                Some(taken) => self.cut_off(cohort, id, taken),
+                None => self.condemned.push((id, CloseReason::ClientVanished)),
+            }
+        }
+        self.buffers.cut = cut;
+    }
+
+    /// One send to each member; who did not take all of it is listed with how much it took, or `None` if it is gone.
+    fn send(&mut self, cohort: CohortId, cut: &mut Vec<(CohortId, SubscriberId, Option<usize>)>) {
+        let records = self.fanout.lane_records(cohort);
+        let of = self.index.cohort(cohort);
+        let bytes = self.fanout.gather(cohort, of.shape);
+        let mut whole = 0;
+        for &id in &of.members {
+            let taken = self.members[id as usize].socket.offer(bytes);
+            self.ledger.sent_bytes += *taken.as_ref().unwrap_or(&0) as u64;
+            match taken {
+                Ok(taken) if taken == bytes.len() => whole += 1,
+                Ok(taken) => cut.push((cohort, id, Some(taken))),
+                Err(_) => {
+                    self.ledger.abandoned += records;
+                    cut.push((cohort, id, None));
+                }
+            }
+        }
+        let members = of.members.len() as u64;
+        self.ledger.sends += members;
+        self.ledger.matched += records * members;
+        self.ledger.delivered += records * whole;
+    }
+
+    /// A subscriber took only the beginning: what was cut is finished first, the rest waits as marks and positions.
+    fn cut_off(&mut self, cohort: CohortId, id: SubscriberId, taken: usize) {
+        let own = self.leave_fast_path(id);
+        let shape = self.index.cohort(cohort).shape;
+        let mut at = 0;
+        for place in 0..self.fanout.records.len() {
+            let record = self.fanout.records[place];
+            let frame = record.frames[shape.index()];
+            if frame.is_empty() || !self.index.has_slot(own, record.slot) {
+                continue;
+            }
+            let (start, end) = (at, at + frame.len());
+            at = end;
+            if end <= taken {
+                self.ledger.delivered += 1;
+            } else if start < taken {
+                self.tear(id, shape, frame, taken - start);
+            } else {
+                self.put_aside(id, &record, frame);
+            }
+        }
+        self.is_blocked(id);
+    }
+
+    fn tear(&mut self, id: SubscriberId, shape: Shape, frame: Range, taken: usize) {
+        let member = &mut self.members[id as usize];
+        if let Some(outbox) = member.outbox.as_mut() {
+            let rest = &self.fanout.arenas[shape.index()][frame.start as usize + taken..frame.end as usize];
+            outbox.tear(rest);
+            self.ledger.pending += 1;
+            self.ledger.torn_bytes += rest.len() as u64;
+            self.torn.push_back((id, member.serial));
+        }
+    }
+}
+
+/// The id of an entry's channel.
+pub(super) fn id_of(entry: &Entry) -> ChannelId {
+    ChannelId { index: entry.channel, generation: entry.generation }
+}
+
+/// Appends a record's frame in a shape to `out`, which is as it was when this fails.
+pub(super) fn write_frame(
+    reader: &crate::ring::Reader,
+    entry: &Entry,
+    channel: &str,
+    shape: Shape,
+    mark: Mark,
+    label: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), Lapped> {
+    let ring = reader.ring();
+    let head = Head::from_words(ring.body_words(entry)?);
+    label.clear();
+    shape.open(&Label { channel, sequence: entry.sequence, wall_us: head.wall_us, mark }, label);
+    let payload_bytes = entry.body_bytes as usize - Head::BYTES;
+    let start = out.len();
+    let opcode = if head.format == Format::Text { Opcode::Text } else { Opcode::Binary };
+    frame::write_head(opcode, label.len() + payload_bytes + shape.close().len(), out);
+    out.extend_from_slice(label);
+    if ring.copy_body(entry, Head::BYTES, out).is_err() {
+        out.truncate(start);
+        return Err(Lapped);
+    }
+    out.extend_from_slice(shape.close());
+    Ok(())
+}

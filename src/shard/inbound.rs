@@ -1,0 +1,144 @@
+//! What clients send: read into one shared buffer, decoded, and handed on.
+//!
+//! Runs on the shard's thread. Invariant: a client whose answers wait is not read, so it cannot make the server keep more for it.
+
+use std::task::{Context, Poll};
+
+use super::index::SubscriberId;
+use super::life::Life;
+use super::worker::Shard;
+use crate::subscriber::close::CloseReason;
+use crate::subscriber::frame::{self, Event, Opcode};
+
+/// Reads of one client in a turn; the rest waits for the next one.
+const READS_A_CLIENT: usize = 4;
+/// Control frames and answers that may wait for one client before it is not read any more. One answer may go beyond it: a list
+/// of all channels.
+const CONTROL_BYTES: usize = 4096;
+
+impl Shard {
+    /// Reads what a client has sent, within the turn's bound.
+    pub(super) fn hear(&mut self, id: SubscriberId) {
+        for _ in 0..READS_A_CLIENT {
+            let Some(member) = self.members.get_mut(id as usize) else { return };
+            if member.outbox.as_ref().is_some_and(|outbox| outbox.control().len() > CONTROL_BYTES) {
+                member.deaf = true;
+                return;
+            }
+            let mut inbound = std::mem::take(&mut self.buffers.inbound);
+            match member.socket.read(&mut inbound) {
+                Ok(Some(0)) | Err(_) => self.bury(id, CloseReason::ClientVanished),
+                Ok(Some(bytes)) => self.digest(id, &mut inbound[..bytes]),
+                Ok(None) => {
+                    self.buffers.inbound = inbound;
+                    if self.listen(id) {
+                        return;
+                    }
+                    continue;
+                }
+            }
+            self.buffers.inbound = inbound;
+        }
+        if let Some(member) = self.members.get(id as usize) {
+            member.ear.wake_by_ref();
+        }
+    }
+
+    /// Asks to be woken when there is something to read; false: there is already.
+    fn listen(&mut self, id: SubscriberId) -> bool {
+        let member = &self.members[id as usize];
+        matches!(member.socket.poll_readable(&mut Context::from_waker(&member.ear)), Poll::Pending)
+    }
+
+    /// What came behind the handshake's request, and then the socket.
+    pub(super) fn digest_first(&mut self, id: SubscriberId, mut read_ahead: Vec<u8>) {
+        self.digest(id, &mut read_ahead);
+        if self.members.contains(id as usize) {
+            self.hear(id);
+        }
+    }
+
+    fn digest(&mut self, id: SubscriberId, bytes: &mut [u8]) {
+        let limits = self.options.limits();
+        let mut decoder = std::mem::take(&mut self.members[id as usize].session.decoder);
+        let mut at = 0;
+        let verdict = loop {
+            match decoder.next(bytes, &mut at, &limits) {
+                Ok(Some(event)) => self.handle(id, event),
+                Ok(None) => break None,
+                Err(reason) => break Some(reason),
+            }
+            if !self.is_heard(id) {
+                break None;
+            }
+        };
+        let Some(member) = self.members.get_mut(id as usize) else { return };
+        let was_partial = member.partial_since.is_some();
+        member.partial_since = decoder.is_partial().then(|| member.partial_since.unwrap_or(self.now));
+        let begun = member.partial_since.is_some() && !was_partial;
+        member.session.decoder = decoder;
+        if let Some(reason) = verdict {
+            self.close(id, reason);
+        } else if begun {
+            self.set_timer(id);
+        }
+    }
+
+    /// Whether what this client sends still matters: until its end is settled on both sides, or it broke the protocol.
+    fn is_heard(&self, id: SubscriberId) -> bool {
+        let member = self.members.get(id as usize);
+        member.is_some_and(|member| !matches!(member.life, Life::Closing { heard: true, .. }))
+    }
+
+    fn handle(&mut self, id: SubscriberId, event: Event<'_>) {
+        let member = &mut self.members[id as usize];
+        let is_open = matches!(member.life, Life::Open);
+        match event {
+            Event::Close(code) => return self.answer_close(id, code),
+            Event::Pong => member.heard_pong_at = self.now,
+            Event::Text(_) | Event::Binary | Event::Ping(_) => {}
+        }
+        if !is_open {
+            return;
+        }
+        if !member.session.admit(self.options.rate(), self.now) {
+            return self.close(id, CloseReason::TooManyRequests);
+        }
+        match event {
+            Event::Text(text) => self.obey(id, text.as_bytes()),
+            Event::Binary => self.close(id, CloseReason::UnsupportedData),
+            Event::Ping(payload) => self.send_control(id, Opcode::Pong, payload),
+            Event::Pong | Event::Close(_) => {}
+        }
+    }
+
+    /// Sends a text message ahead of records; an empty one is none.
+    pub(super) fn say(&mut self, id: SubscriberId, text: &[u8]) {
+        if !text.is_empty() {
+            self.send_control(id, Opcode::Text, text);
+        }
+    }
+
+    /// Sends a frame ahead of records. What the socket does not take now waits, and with it the subscriber leaves the fast path.
+    pub(super) fn send_control(&mut self, id: SubscriberId, opcode: Opcode, payload: &[u8]) {
+        let mut bytes = Vec::with_capacity(frame::HEAD_BYTES_MAX + payload.len());
+        frame::write_head(opcode, payload.len(), &mut bytes);
+        bytes.extend_from_slice(payload);
+        let member = &mut self.members[id as usize];
+        let mut taken = 0;
+        if member.outbox.is_none() {
+            // A socket that failed is found by the read that follows.
+            taken = member.socket.offer(&bytes).unwrap_or(0);
+            self.ledger.sends += 1;
+            self.ledger.sent_bytes += taken as u64;
+            if taken == bytes.len() {
+                return;
+            }
+            self.leave_fast_path(id);
+        }
+        if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
+            outbox.push_control(&bytes[taken..]);
+        }
+        self.has_backlog(id);
+    }
+}

@@ -1,0 +1,78 @@
+//! What was lost when the publisher overtook the shard: found by sequences, told, never silent.
+//!
+//! Runs on the shard's thread, a bounded step a turn. Invariant: after the walk, each channel was either seen up to its latest record or
+//! its loss was told to everyone who subscribes to it.
+
+use super::index::SlotId;
+use super::worker::Shard;
+use crate::channel::Delivery;
+use crate::ring::Position;
+use crate::subscriber::close::CloseReason;
+
+/// Channels looked at in a turn.
+const CHANNELS_A_TURN: u32 = 1024;
+/// Those that lost `every` records are closed over this time, so that they do not all return at once.
+const SPREAD_MS: u64 = 10_000;
+
+/// A walk over the table of latest positions, after a lap.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    next: u32,
+    /// What stands from here on the cursor will meet by itself.
+    resumed_at: Position,
+}
+
+impl Shard {
+    /// The publisher overtook the cursor: go on at the tail, and find by the table what was lost.
+    pub(super) fn was_lapped(&mut self) {
+        self.ledger.lapped += 1;
+        self.reader.skip_to_tail();
+        self.walk = Some(Walk { next: 0, resumed_at: self.reader.position() });
+        tracing::warn!(lapped = self.ledger.lapped, "the publisher overtook this shard; records were lost");
+    }
+
+    /// Goes on with the walk: quiet channels whose newest record was overtaken are given it now.
+    pub(super) fn walk_on(&mut self) {
+        let Some(Walk { mut next, resumed_at }) = self.walk else { return };
+        let end = self.index.channels_met().min(next + CHANNELS_A_TURN);
+        while next < end && !self.cycle_is_full() {
+            let overtaken = self.reader.ring().latest(next).filter(|entry| entry.position < resumed_at);
+            if let Some(entry) = overtaken {
+                // Lapped once more means that it was refreshed, to a place that the cursor meets.
+                let _ = self.take_record(&entry);
+            }
+            next += 1;
+        }
+        self.finish_cycle();
+        self.walk = (next < self.index.channels_met()).then_some(Walk { next, resumed_at });
+    }
+
+    /// Whether records of an `every` channel were lost before this one, now or earlier in the cycle. Whoever subscribes to it is
+    /// closed when the cycle is over, and is sent nothing from behind the hole.
+    pub(super) fn is_holed(&mut self, slot: SlotId, skipped: u64) -> bool {
+        if self.holed.contains(&slot) {
+            return true;
+        }
+        if skipped == 0 || self.index.slot(slot).delivery == Delivery::Latest {
+            return false;
+        }
+        self.holed.push(slot);
+        true
+    }
+
+    pub(super) fn close_holed(&mut self) {
+        for slot in std::mem::take(&mut self.holed) {
+            for place in 0..self.index.slot(slot).cohorts.len() {
+                let cohort = self.index.slot(slot).cohorts[place];
+                let members = &self.index.cohort(cohort).members;
+                self.condemned.extend(members.iter().map(|&id| (id, CloseReason::Lapped)));
+            }
+        }
+    }
+
+    /// When a subscriber that lost records is closed.
+    pub(super) fn spread(&self, serial: u32) -> u64 {
+        // Serials are dense, so a multiplicative hash spreads them evenly.
+        self.now + u64::from(serial.wrapping_mul(0x9E37_79B9)) * SPREAD_MS / (1 << 32)
+    }
+}

@@ -1,0 +1,332 @@
+//! Birth, deadlines and end of a subscriber.
+//!
+//! Runs on the shard's thread. Invariant: a subscriber ends by `bury` and nowhere else, with a reason that is counted.
+
+use std::net::SocketAddr;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use super::index::{CohortId, SubscriberId};
+use super::mailbox::{Newborn, Permit};
+use super::timers::Millis;
+use super::worker::Shard;
+use crate::dialect::{Hello, Opening, Outcome, RequestId, Shape};
+use crate::subscriber::close::CloseReason;
+use crate::subscriber::frame::{self, Opcode};
+use crate::subscriber::outbox::Outbox;
+use crate::subscriber::session::Session;
+use crate::subscriber::socket::Socket;
+
+/// A subscriber and where it stands.
+pub(super) struct Member {
+    pub(super) socket: Socket,
+    pub(super) session: Session,
+    /// `Some`: it is off the fast path.
+    pub(super) outbox: Option<Box<Outbox>>,
+    /// `None`: it has left the index, and gets no more records.
+    pub(super) cohort: Option<CohortId>,
+    pub(super) life: Life,
+    pub(super) ear: Waker,
+    /// Told apart by it from others that had the same number.
+    pub(super) serial: u32,
+    /// The timer that counts; earlier ones of this subscriber are passed over.
+    timer: u32,
+    /// Rises with each change of its cohort.
+    pub(super) changes: u32,
+    /// It stands in the backlog.
+    pub(super) listed: bool,
+    /// It is not read until its control frames are sent.
+    pub(super) deaf: bool,
+    pub(super) pinged_at: Millis,
+    pub(super) heard_pong_at: Millis,
+    /// Since when a frame or message is half-read.
+    pub(super) partial_since: Option<Millis>,
+    pub(super) peer: SocketAddr,
+    _permit: Permit,
+}
+
+/// Where a subscriber stands between birth and end.
+pub(super) enum Life {
+    /// Its socket was not yet seen to be writable.
+    Newborn(Box<(Opening, Vec<u8>)>),
+    /// It gets records.
+    Open,
+    /// It has left the index and will be closed at its time.
+    Condemned { reason: CloseReason, at: Millis },
+    /// Its close frame is on the way. `heard`: the client's has come, and the connection ends once ours is sent.
+    Closing { reason: CloseReason, deadline: Millis, heard: bool },
+}
+
+fn millis(time: Duration) -> Millis {
+    Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX)
+}
+
+impl Shard {
+    /// Takes a connection whose handshake is done. It is born when its socket is first writable: before that, tokio
+    /// would not even try to send.
+    pub(super) fn adopt(&mut self, newborn: Newborn) {
+        let Newborn { socket, peer, read_ahead, opening, permit } = newborn;
+        let Ok(socket) = Socket::adopt(socket, self.options.notsent_lowat_bytes) else {
+            return self.count_end(CloseReason::ClientVanished);
+        };
+        let serial = self.next_serial();
+        let id = self.members.vacant_key() as SubscriberId;
+        let rate = self.options.rate();
+        self.members.insert(Member {
+            socket,
+            session: Session::new(opening.dialect, rate, self.now),
+            outbox: Some(Box::default()),
+            cohort: None,
+            life: Life::Newborn(Box::new((opening, read_ahead))),
+            ear: self.ready.waker(id),
+            serial,
+            timer: 0,
+            changes: 0,
+            listed: false,
+            deaf: false,
+            pinged_at: self.spread_ping(serial),
+            heard_pong_at: self.now,
+            partial_since: None,
+            peer,
+            _permit: permit,
+        });
+        self.ledger.slow += 1;
+        self.set_timer(id);
+        self.look_at(id);
+    }
+
+    /// Pings are spread over their period: the first one comes after a part of it that differs from subscriber to subscriber.
+    fn spread_ping(&self, serial: u32) -> Millis {
+        let period = millis(self.options.ping_every);
+        let early = u64::from(serial.wrapping_mul(0x9E37_79B9)) * (period / 2) / (1 << 32);
+        self.now.saturating_sub(early)
+    }
+
+    /// A waker spoke for this subscriber.
+    pub(super) fn look_at(&mut self, id: SubscriberId) {
+        if matches!(self.members[id as usize].life, Life::Newborn(_)) {
+            return self.try_birth(id);
+        }
+        self.look_at_outbox(id);
+        self.hear(id);
+    }
+
+    fn try_birth(&mut self, id: SubscriberId) {
+        let member = &mut self.members[id as usize];
+        if member.socket.poll_writable(&mut Context::from_waker(&member.ear)).is_pending() {
+            return;
+        }
+        let Life::Newborn(first) = std::mem::replace(&mut member.life, Life::Open) else { return };
+        let (opening, read_ahead) = *first;
+        self.enter_index(id, opening.shape);
+        self.greet(id);
+        self.subscribe_first(id, &opening);
+        self.has_backlog(id);
+        self.digest_first(id, read_ahead);
+    }
+
+    fn enter_index(&mut self, id: SubscriberId, shape: Shape) {
+        let cohort = self.index.admit(id, shape);
+        self.fanout.set_single(cohort, true);
+        self.members[id as usize].cohort = Some(cohort);
+    }
+
+    fn greet(&mut self, id: SubscriberId) {
+        let epoch = std::sync::Arc::clone(&self.epoch);
+        let hello = Hello {
+            epoch: &epoch,
+            heartbeat_ms: millis(self.options.ping_every),
+            channels_max: self.options.channels_max,
+            message_bytes_max: self.options.message_bytes_max,
+        };
+        let mut text = Vec::new();
+        self.members[id as usize].session.dialect.greet(&hello, &mut text);
+        self.say(id, &text);
+    }
+
+    fn subscribe_first(&mut self, id: SubscriberId, opening: &Opening) {
+        if opening.channels.is_empty() {
+            return;
+        }
+        let snapshot = opening.shape == Shape::Native;
+        if let Err(fault) = self.subscribe(id, &opening.channels, snapshot) {
+            let mut text = Vec::new();
+            opening.dialect.answer(&RequestId(None), &Outcome::Refused(&fault), &mut text);
+            self.say(id, &text);
+        }
+    }
+
+    fn next_serial(&mut self) -> u32 {
+        self.serial = self.serial.wrapping_add(1);
+        self.serial
+    }
+
+    /// Whether this is the timer that counts of a subscriber who is still here.
+    pub(super) fn is_current(&self, id: SubscriberId, timer: u32) -> bool {
+        self.members.get(id as usize).is_some_and(|member| member.timer == timer)
+    }
+
+    /// Its timer has come: do what is due and set it again.
+    pub(super) fn tick(&mut self, id: SubscriberId) {
+        let now = self.now;
+        let member = &self.members[id as usize];
+        match member.life {
+            Life::Condemned { reason, at } if at <= now => self.close(id, reason),
+            Life::Closing { reason, deadline, .. } if deadline <= now => return self.cut(id, reason),
+            Life::Newborn(_) | Life::Open | Life::Condemned { .. } | Life::Closing { .. } => {}
+        }
+        if matches!(self.members[id as usize].life, Life::Open | Life::Newborn(_)) {
+            self.check_pulse(id);
+        }
+        if self.members.contains(id as usize) {
+            self.set_timer(id);
+        }
+    }
+
+    fn check_pulse(&mut self, id: SubscriberId) {
+        let member = &self.members[id as usize];
+        if self.now >= member.heard_pong_at + millis(self.options.pong_timeout) {
+            return self.close(id, CloseReason::PongTimeout);
+        }
+        if member.partial_since.is_some_and(|since| self.now >= since + millis(self.options.close_timeout)) {
+            return self.close(id, CloseReason::ReadTimeout);
+        }
+        if self.now >= member.pinged_at + millis(self.options.ping_every) {
+            self.members[id as usize].pinged_at = self.now;
+            if matches!(self.members[id as usize].life, Life::Open) {
+                self.send_control(id, Opcode::Ping, b"");
+            }
+        }
+    }
+
+    /// Sets the timer to the next deadline. Each subscriber has one that counts.
+    pub(super) fn set_timer(&mut self, id: SubscriberId) {
+        let timer = self.next_serial();
+        let member = &mut self.members[id as usize];
+        member.timer = timer;
+        let mut deadline = match member.life {
+            Life::Condemned { at, .. } => at,
+            Life::Closing { deadline, .. } => deadline,
+            Life::Newborn(_) | Life::Open => (member.pinged_at + millis(self.options.ping_every))
+                .min(member.heard_pong_at + millis(self.options.pong_timeout)),
+        };
+        if let Some(since) = member.partial_since {
+            deadline = deadline.min(since + millis(self.options.close_timeout));
+        }
+        self.wheel.set(deadline, (id, timer));
+    }
+
+    /// Begins the close handshake. The subscriber gets no more records.
+    pub(super) fn close(&mut self, id: SubscriberId, reason: CloseReason) {
+        if matches!(self.members[id as usize].life, Life::Closing { .. }) {
+            return;
+        }
+        let mut close = Vec::new();
+        frame::write_close(reason, &mut close);
+        self.end_with(id, reason, &close, false);
+    }
+
+    /// The client closed: its frame is answered, and the connection ends once the answer is sent.
+    pub(super) fn answer_close(&mut self, id: SubscriberId, code: Option<u16>) {
+        if let Life::Closing { heard, .. } = &mut self.members[id as usize].life {
+            *heard = true;
+            return self.has_backlog(id);
+        }
+        let mut close = Vec::new();
+        let code = code.map(u16::to_be_bytes);
+        let payload = code.as_ref().map_or(&[][..], |code| &code[..]);
+        frame::write_head(Opcode::Close, payload.len(), &mut close);
+        close.extend_from_slice(payload);
+        self.end_with(id, CloseReason::ClientClosed, &close, true);
+    }
+
+    fn end_with(&mut self, id: SubscriberId, reason: CloseReason, close: &[u8], heard: bool) {
+        self.retire(id);
+        let deadline = self.now + millis(self.options.close_timeout);
+        let member = &mut self.members[id as usize];
+        member.life = Life::Closing { reason, deadline, heard };
+        if let Some(outbox) = member.outbox.as_mut() {
+            outbox.push_control(close);
+        }
+        tracing::debug!(peer = %member.peer, reason = reason.label(), "closing a subscriber");
+        self.has_backlog(id);
+        self.set_timer(id);
+    }
+
+    /// Takes a subscriber out of the index; what waited for it is abandoned, but the rest of a torn frame.
+    fn retire(&mut self, id: SubscriberId) {
+        if self.members[id as usize].cohort.is_none() {
+            return;
+        }
+        let own = self.leave_fast_path(id);
+        self.ledger.subscriptions -= self.index.cohort(own).slots.len() as u64;
+        self.fanout.set_single(own, false);
+        self.index.dissolve(own);
+        let member = &mut self.members[id as usize];
+        member.cohort = None;
+        if let Some(outbox) = member.outbox.as_mut() {
+            self.ledger.queued_bytes -= outbox.queued_bytes() as u64;
+            let gone = outbox.withdraw_all();
+            self.ledger.pending -= gone;
+            self.ledger.abandoned += gone;
+        }
+    }
+
+    /// To be closed when the cycle is over; the index is in use until then.
+    pub(super) fn carry_out_sentences(&mut self) {
+        let mut condemned = std::mem::take(&mut self.condemned);
+        for (id, reason) in condemned.drain(..) {
+            let Some(member) = self.members.get(id as usize) else { continue };
+            match reason {
+                CloseReason::ClientVanished => self.bury(id, reason),
+                CloseReason::Lapped if matches!(member.life, Life::Open) => self.condemn(id, reason),
+                CloseReason::Lapped => {}
+                _ => self.close(id, reason),
+            }
+        }
+        self.condemned = condemned;
+        self.bound_torn_pool();
+    }
+
+    fn condemn(&mut self, id: SubscriberId, reason: CloseReason) {
+        self.retire(id);
+        let at = self.spread(self.members[id as usize].serial);
+        self.members[id as usize].life = Life::Condemned { reason, at };
+        self.set_timer(id);
+    }
+
+    pub(super) fn close_everyone(&mut self, reason: CloseReason) {
+        let everyone: Vec<_> = self.members.iter().map(|(id, _)| id as SubscriberId).collect();
+        for id in everyone {
+            self.close(id, reason);
+        }
+    }
+
+    /// Ends a connection whose peer had its time: the kernel keeps nothing of it.
+    fn cut(&mut self, id: SubscriberId, reason: CloseReason) {
+        self.members[id as usize].socket.reset();
+        self.bury(id, reason);
+    }
+
+    /// The end: out of the index, out of the shard, counted.
+    pub(super) fn bury(&mut self, id: SubscriberId, reason: CloseReason) {
+        self.retire(id);
+        let Some(member) = self.members.try_remove(id as usize) else { return };
+        let reason = match member.life {
+            Life::Closing { reason, .. } | Life::Condemned { reason, .. } => reason,
+            Life::Newborn(_) | Life::Open => reason,
+        };
+        if let Some(outbox) = member.outbox {
+            self.ledger.slow -= 1;
+            self.ledger.pending -= outbox.pending();
+            self.ledger.abandoned += outbox.pending();
+            self.ledger.torn_bytes -= outbox.torn().len() as u64;
+        }
+        self.count_end(reason);
+    }
+
+    fn count_end(&mut self, reason: CloseReason) {
+        self.ledger.closed[reason.index()] += 1;
+        self.post.departed();
+    }
+}

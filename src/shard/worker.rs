@@ -1,0 +1,296 @@
+//! The loop of a shard: the order of a turn, and when to sleep.
+//!
+//! Runs on the shard's thread and owns everything there; decides nothing that another file could. Invariant: a turn's work is bounded,
+//! and it sleeps only when the ring was empty after it had said that it would sleep.
+
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use tokio::sync::Notify;
+
+use super::Options;
+use super::cycle::Drain;
+use super::fanout::Fanout;
+use super::index::{CohortId, Index, SlotId, SubscriberId};
+use super::lapped::Walk;
+use super::life::Member;
+use super::mailbox::{self, Letter, Mailbox, Post};
+use super::ready::ReadyList;
+use super::stats::{Ledger, Stats};
+use super::timers::{Millis, Wheel};
+use crate::channel::Catalogue;
+use crate::ring::Reader;
+use crate::subscriber::close::CloseReason;
+
+/// Letters taken in a turn. Adopting one costs about 10 us; more would be felt by those who stream.
+const LETTERS_A_TURN: usize = 64;
+/// Ready sockets looked at in a turn, for the same reason.
+const READY_A_TURN: usize = 256;
+/// Longest sleep: a bell rings for everything, so this only bounds what a forgotten one could do.
+const SLEEP_MAX_MS: Millis = 1000;
+/// A cohort of one that has not changed for this long looks for others of its kind.
+const STILL_MS: Millis = 1000;
+/// Cohorts of one that may merge in a turn.
+const MERGES_A_TURN: usize = 64;
+
+/// A shard's place before its thread runs: made by who starts the thread, moved into it.
+pub struct Seat {
+    post: Post,
+    bell: Arc<Notify>,
+    stats: Arc<Stats>,
+}
+
+impl Seat {
+    /// A seat and the mailbox that leads to it.
+    #[must_use]
+    pub fn new(options: &Options) -> (Mailbox, Self) {
+        let bell = Arc::new(Notify::new());
+        let (mailbox, post) = mailbox::new(options.mailbox_letters_max, Arc::clone(&bell));
+        (mailbox, Self { post, bell, stats: Arc::default() })
+    }
+
+    /// What wakes the shard.
+    #[must_use]
+    pub fn bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.bell)
+    }
+
+    /// Where its ledger appears.
+    #[must_use]
+    pub fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.stats)
+    }
+}
+
+/// How far the shard is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Serving,
+    /// Told to end: what is in the ring is still delivered.
+    Draining,
+    /// Everyone was sent a close frame.
+    Closing,
+}
+
+/// One shard. It stays on the thread that made it.
+pub struct Shard {
+    pub(super) options: Options,
+    pub(super) epoch: Arc<str>,
+    pub(super) reader: Reader,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) post: Post,
+    bell: Arc<Notify>,
+    stats: Arc<Stats>,
+    pub(super) ledger: Ledger,
+    pub(super) ready: Arc<ReadyList>,
+    pub(super) members: Slab<Member>,
+    /// Rises with each subscriber and each timer, so that what outlives them is told apart.
+    pub(super) serial: u32,
+    pub(super) index: Index,
+    pub(super) fanout: Fanout,
+    pub(super) wheel: Wheel<(SubscriberId, u32)>,
+    /// Singles that have something to send and a socket that may take it.
+    pub(super) backlog: VecDeque<SubscriberId>,
+    /// Whose frames are torn, oldest first; those long finished are passed over.
+    pub(super) torn: VecDeque<(SubscriberId, u32)>,
+    /// Cohorts of one that changed lately, by the time they may merge.
+    restless: VecDeque<(Millis, SubscriberId, u32)>,
+    /// To be ended when the cycle is over.
+    pub(super) condemned: Vec<(SubscriberId, CloseReason)>,
+    /// `every` channels of which records were lost, until the cycle is over.
+    pub(super) holed: Vec<SlotId>,
+    pub(super) walk: Option<Walk>,
+    pub(super) phase: Phase,
+    pub(super) now: Millis,
+    pub(super) buffers: Buffers,
+    started: Instant,
+    _stays_on_its_thread: PhantomData<Rc<()>>,
+}
+
+/// Buffers that live as long as the shard, so that no turn allocates them.
+#[derive(Default)]
+pub(super) struct Buffers {
+    /// What is read from a client, one at a time.
+    pub(super) inbound: Vec<u8>,
+    /// What stands around a payload.
+    pub(super) label: Vec<u8>,
+    /// Frames encoded for one subscriber alone.
+    pub(super) batch: Vec<u8>,
+    pub(super) due: Vec<(SubscriberId, u32)>,
+    pub(super) cut: Vec<(CohortId, SubscriberId, Option<usize>)>,
+}
+
+/// Bytes read from a client at once.
+const INBOUND_BYTES: usize = 64 * 1024;
+
+impl Shard {
+    /// A shard without subscribers. `epoch` names the numbering of sequences.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the driver reads the clock; everything else is told the time")]
+    pub fn new(options: Options, seat: Seat, reader: Reader, catalogue: Arc<Catalogue>, epoch: Arc<str>) -> Self {
+        let Seat { post, bell, stats } = seat;
+        let buffers = Buffers { inbound: vec![0; INBOUND_BYTES], ..Buffers::default() };
+        Self {
+            options,
+            epoch,
+            reader,
+            catalogue,
+            post,
+            ready: ReadyList::new(Arc::clone(&bell)),
+            bell,
+            stats,
+            ledger: Ledger::default(),
+            members: Slab::new(),
+            serial: 0,
+            index: Index::default(),
+            fanout: Fanout::default(),
+            wheel: Wheel::new(),
+            backlog: VecDeque::new(),
+            torn: VecDeque::new(),
+            restless: VecDeque::new(),
+            condemned: Vec::new(),
+            holed: Vec::new(),
+            walk: None,
+            phase: Phase::Serving,
+            now: 0,
+            buffers,
+            started: Instant::now(),
+            _stays_on_its_thread: PhantomData,
+        }
+    }
+
+    /// Serves until it is told to end and everyone has gone. On a current-thread runtime, without tokio's budget: the
+    /// turn has its own bounds.
+    pub async fn run(self) {
+        tokio::task::unconstrained(self.turns()).await;
+    }
+
+    async fn turns(mut self) {
+        while !self.is_over() {
+            let drained = self.turn();
+            if drained == Drain::More || self.has_work() {
+                // Polls the reactor, so that sockets become ready.
+                tokio::task::yield_now().await;
+            } else {
+                self.sleep().await;
+            }
+        }
+        self.stats.publish(&self.ledger);
+    }
+
+    fn turn(&mut self) -> Drain {
+        self.now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.take_letters();
+        self.run_timers();
+        self.serve_ready();
+        let drained = self.cycle();
+        self.walk_on();
+        self.serve_backlog();
+        self.merge_still();
+        self.go_on_ending(drained);
+        self.publish_ledger();
+        drained
+    }
+
+    fn take_letters(&mut self) {
+        for _ in 0..LETTERS_A_TURN {
+            match self.post.take() {
+                Some(Letter::Newborn(newborn)) => self.adopt(*newborn),
+                Some(Letter::Shutdown) => self.phase = Phase::Draining,
+                None => return,
+            }
+        }
+    }
+
+    fn run_timers(&mut self) {
+        let mut due = std::mem::take(&mut self.buffers.due);
+        self.wheel.advance(self.now, &mut due);
+        for (id, timer) in due.drain(..) {
+            if self.is_current(id, timer) {
+                self.tick(id);
+            }
+        }
+        self.buffers.due = due;
+    }
+
+    fn serve_ready(&mut self) {
+        for _ in 0..READY_A_TURN {
+            let Some(id) = self.ready.pop() else { return };
+            // A waker may outlive its subscriber; the one who has its number now is looked at in vain.
+            if self.members.contains(id as usize) {
+                self.look_at(id);
+            }
+        }
+    }
+
+    fn serve_backlog(&mut self) {
+        let mut reads = super::singles::READS_A_TURN;
+        for _ in 0..self.backlog.len() {
+            let Some(id) = self.backlog.pop_front() else { return };
+            if self.members.contains(id as usize) {
+                self.serve(id, &mut reads);
+            }
+        }
+    }
+
+    /// A subscriber's channels changed: once still, it may share a cohort again.
+    pub(super) fn is_restless(&mut self, id: SubscriberId) {
+        let member = &mut self.members[id as usize];
+        member.changes = member.changes.wrapping_add(1);
+        self.restless.push_back((self.now + STILL_MS, id, member.changes));
+    }
+
+    fn merge_still(&mut self) {
+        for _ in 0..MERGES_A_TURN {
+            let Some(&(at, id, changes)) = self.restless.front() else { return };
+            if at > self.now {
+                return;
+            }
+            self.restless.pop_front();
+            if let Some(member) = self.members.get_mut(id as usize)
+                && member.changes == changes
+                && member.outbox.is_none()
+                && let Some(cohort) = member.cohort
+            {
+                member.cohort = Some(self.index.merge(cohort));
+            }
+        }
+    }
+
+    fn go_on_ending(&mut self, drained: Drain) {
+        if self.phase == Phase::Draining && drained == Drain::Empty {
+            self.phase = Phase::Closing;
+            self.close_everyone(CloseReason::Shutdown);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.phase == Phase::Closing && self.members.is_empty()
+    }
+
+    fn has_work(&self) -> bool {
+        !self.backlog.is_empty() || !self.ready.is_empty() || self.walk.is_some() || !self.post.is_empty()
+    }
+
+    fn publish_ledger(&mut self) {
+        self.ledger.subscribers = self.members.len() as u64;
+        self.ledger.cohorts = self.index.cohorts_len() as u64;
+        self.stats.publish(&self.ledger);
+    }
+
+    async fn sleep(&mut self) {
+        if !self.reader.doze() {
+            return;
+        }
+        let until_timer = self.wheel.idle_for(SLEEP_MAX_MS);
+        let until_merge = self.restless.front().map_or(SLEEP_MAX_MS, |(at, ..)| at.saturating_sub(self.now).max(1));
+        let longest = Duration::from_millis(until_timer.min(until_merge));
+        // An elapsed time-out and a bell mean the same: look at everything again.
+        let _ = tokio::time::timeout(longest, self.bell.notified()).await;
+        self.reader.rouse();
+    }
+}

@@ -1,0 +1,75 @@
+//! The socket seam: everything a shard does with a subscriber's connection.
+//!
+//! Owned by the shard's thread. It never blocks and keeps no bytes. Invariant: what `offer` says was taken is sent in order, once.
+
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+/// A subscriber's connection.
+#[derive(Debug)]
+pub enum Socket {
+    /// Plain TCP.
+    Tcp(TcpStream),
+}
+
+impl Socket {
+    /// Takes a connected, non-blocking socket onto this thread's runtime. `notsent_lowat_bytes` bounds what waits in the kernel unsent, so
+    /// that what waits is ours to conflate.
+    ///
+    /// # Errors
+    /// When the socket has gone, or the runtime cannot watch one more.
+    pub fn adopt(socket: std::net::TcpStream, notsent_lowat_bytes: u32) -> io::Result<Self> {
+        socket.set_nodelay(true)?;
+        SockRef::from(&socket).set_tcp_notsent_lowat(notsent_lowat_bytes)?;
+        TcpStream::from_std(socket).map(Self::Tcp)
+    }
+
+    /// Hands bytes to the kernel; how many it took, 0 when it is full.
+    ///
+    /// # Errors
+    /// When the connection has failed.
+    pub fn offer(&self, bytes: &[u8]) -> io::Result<usize> {
+        let Self::Tcp(stream) = self;
+        none_if_would_block(stream.try_write(bytes)).map(Option::unwrap_or_default)
+    }
+
+    /// Reads what is there; `None`: nothing now, `Some(0)`: the peer will send no more.
+    ///
+    /// # Errors
+    /// When the connection has failed.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let Self::Tcp(stream) = self;
+        none_if_would_block(stream.try_read(buffer))
+    }
+
+    /// Whether there may be something to read; else the context's waker is called once there is.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self::Tcp(stream) = self;
+        stream.poll_read_ready(context)
+    }
+
+    /// Whether something may be offered; else the context's waker is called once it may.
+    pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self::Tcp(stream) = self;
+        stream.poll_write_ready(context)
+    }
+
+    /// Makes the drop that follows reset the connection, so that the kernel keeps nothing of it.
+    pub fn reset(&self) {
+        let Self::Tcp(stream) = self;
+        // A socket that is gone already needs no reset.
+        let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    }
+}
+
+fn none_if_would_block(done: io::Result<usize>) -> io::Result<Option<usize>> {
+    match done {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
