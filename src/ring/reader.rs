@@ -58,6 +58,12 @@ impl Reader {
         &self.ring
     }
 
+    /// Where the cursor stands.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.cursor
+    }
+
     /// Goes on at the tail after having been lapped.
     pub fn skip_to_tail(&mut self) {
         self.tail = self.ring.tail();

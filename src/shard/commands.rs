@@ -22,8 +22,9 @@ impl Shard {
             Command::Subscribe { channels, snapshot } => match self.subscribe(id, &channels, snapshot) {
                 Ok(sequences) => {
                     let channels = channels.iter().zip(sequences);
-                    let joined: Vec<_> =
-                        channels.map(|(name, sequence)| Joined { channel: name.as_str(), sequence }).collect();
+                    let joined: Vec<_> = channels
+                        .map(|(name, sequence)| Joined { channel: name.as_str(), sequence })
+                        .collect();
                     self.answer(id, request, &Outcome::Subscribed(&joined));
                 }
                 Err(fault) => return self.refuse(id, request, &fault),
@@ -73,7 +74,8 @@ impl Shard {
     }
 
     fn check_room(&self, own: CohortId, channels: &[ChannelName]) -> Result<(), Fault> {
-        let is_new = |name: &&ChannelName| self.index.find(name).is_none_or(|slot| !self.index.has_slot(own, slot));
+        let is_new =
+            |name: &&ChannelName| self.index.find(name).is_none_or(|slot| !self.index.has_slot(own, slot));
         let wanted = self.index.cohort(own).slots.len() + channels.iter().filter(is_new).count();
         let channels_max = self.options.channels_max;
         if wanted <= channels_max {

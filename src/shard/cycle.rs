@@ -157,7 +157,8 @@ impl Shard {
         let taken = match delivery {
             Delivery::Latest => Ok(outbox.mark(record.slot, record.sequence - 1, false)),
             Delivery::Every => {
-                let queued = Queued { position: record.position, slot: record.slot, bytes: frame.len() as u32 };
+                let queued =
+                    Queued { position: record.position, slot: record.slot, bytes: frame.len() as u32 };
                 outbox.enqueue(queued, self.options.outbox_bytes_max).map(|()| Taken::Waits)
             }
         };

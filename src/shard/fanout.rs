@@ -52,7 +52,8 @@ struct Lane {
     single: bool,
 }
 
-const EMPTY: Lane = Lane { last: Range { start: 0, end: 0 }, finished: NONE, bytes: 0, records: 0, single: false };
+const EMPTY: Lane =
+    Lane { last: Range { start: 0, end: 0 }, finished: NONE, bytes: 0, records: 0, single: false };
 
 #[derive(Clone, Copy, Debug)]
 struct Node {

@@ -130,8 +130,17 @@ const INBOUND_BYTES: usize = 64 * 1024;
 impl Shard {
     /// A shard without subscribers. `epoch` names the numbering of sequences.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the driver reads the clock; everything else is told the time")]
-    pub fn new(options: Options, seat: Seat, reader: Reader, catalogue: Arc<Catalogue>, epoch: Arc<str>) -> Self {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the driver reads the clock; everything else is told the time"
+    )]
+    pub fn new(
+        options: Options,
+        seat: Seat,
+        reader: Reader,
+        catalogue: Arc<Catalogue>,
+        epoch: Arc<str>,
+    ) -> Self {
         let Seat { post, bell, stats } = seat;
         let buffers = Buffers { inbound: vec![0; INBOUND_BYTES], ..Buffers::default() };
         Self {
@@ -287,7 +296,8 @@ impl Shard {
             return;
         }
         let until_timer = self.wheel.idle_for(SLEEP_MAX_MS);
-        let until_merge = self.restless.front().map_or(SLEEP_MAX_MS, |(at, ..)| at.saturating_sub(self.now).max(1));
+        let until_merge =
+            self.restless.front().map_or(SLEEP_MAX_MS, |(at, ..)| at.saturating_sub(self.now).max(1));
         let longest = Duration::from_millis(until_timer.min(until_merge));
         // An elapsed time-out and a bell mean the same: look at everything again.
         let _ = tokio::time::timeout(longest, self.bell.notified()).await;

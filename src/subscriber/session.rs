@@ -68,6 +68,10 @@ mod tests {
         assert!(!session.admit(rate, 199));
         assert!(session.admit(rate, 200));
         assert!(!session.admit(rate, 399));
-        assert_eq!((0..100).filter(|_| session.admit(rate, 3_600_000)).count(), 50, "the bucket has its bound");
+        assert_eq!(
+            (0..100).filter(|_| session.admit(rate, 3_600_000)).count(),
+            50,
+            "the bucket has its bound"
+        );
     }
 }

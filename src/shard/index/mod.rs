@@ -134,11 +134,22 @@ impl Index {
     }
 
     /// A slot for a name; `info` where the channel exists.
-    pub(super) fn intern(&mut self, name: &ChannelName, delivery: Delivery, info: Option<&ChannelInfo>) -> SlotId {
+    pub(super) fn intern(
+        &mut self,
+        name: &ChannelName,
+        delivery: Delivery,
+        info: Option<&ChannelInfo>,
+    ) -> SlotId {
         if let Some(&slot) = self.by_name.get(name) {
             return slot;
         }
-        let slot = Slot { name: name.clone(), delivery, channel: None, cohorts: Vec::new(), takers: [0; Shape::COUNT] };
+        let slot = Slot {
+            name: name.clone(),
+            delivery,
+            channel: None,
+            cohorts: Vec::new(),
+            takers: [0; Shape::COUNT],
+        };
         let slot = self.slots.insert(slot) as SlotId;
         self.by_name.insert(name.clone(), slot);
         if let Some(info) = info {
@@ -193,7 +204,8 @@ impl Index {
         }
         let from = &mut self.cohorts[cohort as usize];
         from.members.retain(|&member| member != subscriber);
-        let own = Cohort { shape: from.shape, slots: from.slots.clone(), members: vec![subscriber], open: false };
+        let own =
+            Cohort { shape: from.shape, slots: from.slots.clone(), members: vec![subscriber], open: false };
         let id = self.cohorts.vacant_key() as CohortId;
         for &slot in &own.slots {
             self.slots[slot as usize].enlist(id, own.shape);
@@ -291,3 +303,6 @@ impl Index {
         self.hasher.hash_one((cohort.shape, &cohort.slots))
     }
 }
+
+#[cfg(test)]
+mod tests;
