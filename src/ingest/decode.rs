@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 
 /// Derives channels; one for the whole stage, since its buffers are as large as the largest event seen.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Decoder {
     scratch: Vec<u8>,
     buffers: Buffers,
@@ -62,7 +62,8 @@ impl Decoder {
         self.scratch.extend_from_slice(event.as_bytes());
         self.scratch.resize(event.len() + INPUT_PADDING, 0);
         let mut tape = self.nodes.take().map_or_else(|| Tape(Vec::new()), Tape::reset);
-        let filled = simd_json::fill_tape_padded(&mut self.scratch, event.len(), &mut self.buffers, &mut tape);
+        let filled =
+            simd_json::fill_tape_padded(&mut self.scratch, event.len(), &mut self.buffers, &mut tape);
         let mut nodes = simd_json::Deserializer::from_tape(tape);
         let found = match filled {
             Ok(()) => Event::deserialize(&mut nodes).is_ok_and(|event| look(&event, &mut self.name)),

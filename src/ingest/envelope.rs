@@ -86,7 +86,9 @@ pub fn parse(text: &str) -> Result<Envelope<'_>, Refusal> {
             Ok(Envelope { channel: Some(name(channel)?), sequence, payload: data.get() })
         }
         (Some(_), None) => Err(Refusal::new(RefusalCode::Malformed, "an envelope without 'data'")),
-        (None, _) => Ok(Envelope { channel: None, sequence, payload: text.trim_end_matches([' ', '\t', '\r', '\n']) }),
+        (None, _) => {
+            Ok(Envelope { channel: None, sequence, payload: text.trim_end_matches([' ', '\t', '\r', '\n']) })
+        }
     }
 }
 
@@ -94,9 +96,9 @@ fn name(channel: &RawValue) -> Result<Cow<'_, str>, Refusal> {
     let quoted = channel.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match quoted {
         Some(name) if memchr::memchr(b'\\', name.as_bytes()).is_none() => Ok(Cow::Borrowed(name)),
-        _ => serde_json::from_str(channel.get()).map(Cow::Owned).map_err(|_| {
-            Refusal::new(RefusalCode::InvalidChannel, "a channel's name is a text")
-        }),
+        _ => serde_json::from_str(channel.get())
+            .map(Cow::Owned)
+            .map_err(|_| Refusal::new(RefusalCode::InvalidChannel, "a channel's name is a text")),
     }
 }
 
@@ -123,7 +125,10 @@ mod tests {
     #[test]
     fn each_form_keeps_the_payload_as_it_came() {
         let cases = [
-            (r#"{"channel":"a@trade","data": {"p": 1.10e0 } }"#, envelope(Some("a@trade"), None, r#"{"p": 1.10e0 }"#)),
+            (
+                r#"{"channel":"a@trade","data": {"p": 1.10e0 } }"#,
+                envelope(Some("a@trade"), None, r#"{"p": 1.10e0 }"#),
+            ),
             (r#"{"stream":"a@depth@100ms","data":[1]}"#, envelope(Some("a@depth@100ms"), None, "[1]")),
             (r#"{"data":null,"seq":7,"channel":"a@trade"}"#, envelope(Some("a@trade"), Some(7), "null")),
             (r#"{"channel":"\u0061@trade","data":1e400}"#, envelope(Some("a@trade"), None, "1e400")),

@@ -155,12 +155,18 @@ pub(super) fn sequence(digits: &str) -> Result<u64, Refusal> {
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
     let number = plain.then(|| digits.parse().ok()).flatten();
     number.ok_or_else(|| {
-        Refusal::new(RefusalCode::InvalidSequence, "a sequence is a whole number from 0 to 18446744073709551615")
+        Refusal::new(
+            RefusalCode::InvalidSequence,
+            "a sequence is a whole number from 0 to 18446744073709551615",
+        )
     })
 }
 
 fn no_payload() -> Refusal {
-    Refusal::new(RefusalCode::Malformed, "a line is '<channel> <payload>', 'PING', 'AUTH <token>' or 'SESSION <name>'")
+    Refusal::new(
+        RefusalCode::Malformed,
+        "a line is '<channel> <payload>', 'PING', 'AUTH <token>' or 'SESSION <name>'",
+    )
 }
 
 /// Answers that wait for a feed to read them.

@@ -173,7 +173,7 @@ impl Sequencer {
     }
 
     fn expire(&mut self, id: ChannelId, now: Now) {
-        let sequence = self.forget_place(id);
+        let sequence = self.table.release(id);
         let stamp = self.stamp(Kind::Expired, id, sequence, now);
         self.publish_bare(&stamp);
         self.catalogue.remove(id);
@@ -181,12 +181,8 @@ impl Sequencer {
 
     // A channel whose first record was refused never was.
     fn forget(&mut self, id: ChannelId) {
-        self.forget_place(id);
+        self.table.release(id);
         self.catalogue.remove(id);
-    }
-
-    fn forget_place(&mut self, id: ChannelId) -> u64 {
-        self.table.release(id)
     }
 
     fn stamp(&self, kind: Kind, id: ChannelId, sequence: u64, now: Now) -> Stamp {

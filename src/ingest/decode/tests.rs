@@ -12,7 +12,10 @@ fn derived(event: &str) -> Option<String> {
 #[test]
 fn each_kind_of_event_has_its_channel() {
     let cases = [
-        (r#"{"e":"trade","E":1,"s":"BTCUSDT","t":1,"p":"1.0","q":"1","T":1,"m":true,"M":true}"#, "btcusdt@trade"),
+        (
+            r#"{"e":"trade","E":1,"s":"BTCUSDT","t":1,"p":"1.0","q":"1","T":1,"m":true,"M":true}"#,
+            "btcusdt@trade",
+        ),
         (r#"{"e":"aggTrade","E":1,"a":11,"s":"BCHUSD_PERP","p":"1"}"#, "bchusd_perp@aggTrade"),
         (r#"{"e":"blockTrade","s":"BTCUSDT"}"#, "btcusdt@blockTrade"),
         (r#"{"e":"referencePrice","s":"BTCUSDT","r":null,"t":1}"#, "btcusdt@referencePrice"),
@@ -33,7 +36,10 @@ fn each_kind_of_event_has_its_channel() {
             "btcusdt_perpetual@continuousKline_1m",
         ),
         (r#"{"u":1,"s":"BNBUSDT","b":"25.3","B":"31","a":"25.4","A":"40"}"#, "bnbusdt@bookTicker"),
-        (r#"{"e":"bookTicker","u":1,"s":"BNBUSDT","b":"25.3","B":"31","a":"25.4","A":"40"}"#, "bnbusdt@bookTicker"),
+        (
+            r#"{"e":"bookTicker","u":1,"s":"BNBUSDT","b":"25.3","B":"31","a":"25.4","A":"40"}"#,
+            "bnbusdt@bookTicker",
+        ),
         (r#"{"e":"trade","s":"币安人生USDT"}"#, "币安人生usdt@trade"),
         (r#"{"s":"\u0042TCUSDT","e":"tr\u0061de"}"#, "btcusdt@trade"),
         (r#"{"type":"ticker","code":"KRW-BTC","trade_price":1.0}"#, "KRW-BTC@ticker"),
@@ -158,7 +164,9 @@ struct Combined<'a> {
 fn check_recorded(decoder: &mut Decoder, line: &str) -> bool {
     let recorded: Recorded<'_> = serde_json::from_str(line).expect("a recorded line");
     let Some(channel) = recorded.channel else { return false };
-    let own = channel.ends_with("@depthSnapshot") || channel.contains("@TRADE_ALL") || channel.contains("@TICKER_ALL");
+    let own = channel.ends_with("@depthSnapshot")
+        || channel.contains("@TRADE_ALL")
+        || channel.contains("@TICKER_ALL");
     if own || !(recorded.venue.starts_with("binance") || recorded.venue == "upbit") {
         return false;
     }
@@ -177,7 +185,9 @@ fn check_recorded(decoder: &mut Decoder, line: &str) -> bool {
     let partial = channel.split_once("@depth").filter(|(_, levels)| !levels.is_empty());
     match partial {
         Some((symbol, _)) => assert!(derived.is_none_or(|name| name == format!("{symbol}@depth")), "{line}"),
-        None if channel == "!bookTicker" => assert!(derived.is_some_and(|name| name.ends_with("@bookticker"))),
+        None if channel == "!bookTicker" => {
+            assert!(derived.is_some_and(|name| name.ends_with("@bookticker")))
+        }
         None => assert_eq!(derived, Some(channel.to_lowercase()), "{line}"),
     }
     true

@@ -87,10 +87,7 @@ fn a_line_of_just_the_bound_is_whole() {
     let mut lines = Vec::new();
     let feed = [vec![b'x'; LINE_MAX], vec![b'\n'], vec![b'x'; LINE_MAX + 1], b"\nok\n".to_vec()].concat();
     fill(&mut Splitter::new(LINE_MAX), &feed, &mut lines);
-    assert_eq!(
-        lines,
-        [Owned::Whole(vec![b'x'; LINE_MAX]), Owned::TooLong, Owned::Whole(b"ok".to_vec())]
-    );
+    assert_eq!(lines, [Owned::Whole(vec![b'x'; LINE_MAX]), Owned::TooLong, Owned::Whole(b"ok".to_vec())]);
 }
 
 #[test]
@@ -122,7 +119,9 @@ fn each_bad_line_has_its_code() {
 
 #[test]
 fn numbers_beyond_a_double_keep_their_bytes() {
-    for payload in ["1e400", "{\"p\":0.10000000000000000000000000000000001}", "123456789012345678901234567890"] {
+    for payload in
+        ["1e400", "{\"p\":0.10000000000000000000000000000000001}", "123456789012345678901234567890"]
+    {
         let line = format!("a@trade {payload}");
         let Ok(Parsed::Record(record)) = parse(line.as_bytes()) else { panic!("{payload} was refused") };
         assert_eq!(record.payload, payload);
