@@ -244,7 +244,7 @@ fn stream() -> impl Strategy<Value = (Vec<Said>, Vec<u8>)> {
         vec(any::<u8>(), 0..=125).prop_map(|payload| (Said::Ping(payload.clone()), frame(0x89, &payload))),
         vec(any::<u8>(), 0..=125).prop_map(|payload| (Said::Pong, frame(0x8a, &payload))),
     ];
-    let long = ("[a-zé]{9}", 5000..6000_usize).prop_map(|(body, times)| body.repeat(times));
+    let long = ("[a-zé]{9}", 3000..3600_usize).prop_map(|(body, times)| body.repeat(times));
     let body = prop_oneof![3 => "\\PC{0,40}", 1 => "\\PC{100,200}", 1 => long];
     let message = (any::<bool>(), body, vec(any::<prop::sample::Index>(), 0..4), vec(control, 0..3));
     vec(message, 0..6).prop_map(|messages| {
