@@ -1,14 +1,55 @@
 //! Ingest: feed sockets in, records into the ring. The only stage that writes the ring.
-//! SKELETON: the public face below is the contract.
+//!
+//! One thread, one current-thread runtime: connections are tasks on it and share what [`Intake`] holds, without a
+//! lock. Nothing here waits for a reader of the ring. Invariant: what a feed sent is published byte for byte,
+//! dropped and counted, or refused, counted and answered.
+//!
+//! ```text
+//! listener ─ tcp ─┬─ line_feed ── line ──────────────────────┐
+//!          ─ unix ┘                                          ├─ session, table ─ sequencer ─ ring
+//!          ─ http ┬─ POST /publish ┬─ intake ── envelope ────┘
+//!                 └─ websocket ────┘            └─ decode
+//! ```
+//!
+//! Times: both clocks are read once for what one read of a socket gave (one message of a WebSocket, 256 KiB of an
+//! HTTP body), so records of one batch share them; monotonic time never falls from one record to the next.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::channel::Catalogue;
 use crate::ring::Publisher;
+use decode::Decoder;
+use sequencer::Sequencer;
+use session::Sessions;
+
+pub mod decode;
+pub mod envelope;
+pub mod line;
+
+mod clock;
+mod faults;
+mod http;
+mod intake;
+mod line_feed;
+mod listener;
+mod refusal;
+mod sequencer;
+mod session;
+mod table;
+mod websocket;
+
+pub use refusal::{Refusal, RefusalCode};
+
+/// Bytes that one feed is read, or one message worked off, before the others have their turn.
+const TURN_BYTES: usize = 256 * 1024;
 
 /// What ingest must know.
 #[derive(Clone, Debug)]
@@ -19,40 +60,14 @@ pub struct Options {
     pub unix: Option<PathBuf>,
     /// What a feed must present; `None`: anybody may publish.
     pub token: Option<String>,
-    /// Bytes of one payload.
+    /// Bytes of one payload. A WebSocket message or an HTTP body may have four times as many.
     pub payload_bytes_max: usize,
-    /// Feed connections at a time.
+    /// Feed connections at a time; 0: no limit.
     pub connections_max: usize,
     /// Places of the channel table: channels that may exist.
     pub channels_max: u32,
-    /// A channel silent for this long expires.
+    /// A channel silent for this long expires; zero: never.
     pub expire_after: Duration,
-}
-
-/// Why a feed's record was refused; a label in metrics and the code in answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum RefusalCode {
-    /// Neither a line of the protocol nor an envelope.
-    Malformed,
-    /// Not valid UTF-8.
-    InvalidUtf8,
-    /// The payload is not one JSON value.
-    InvalidJson,
-    /// The channel breaks the rules.
-    InvalidChannel,
-    /// A raw event whose channel cannot be derived.
-    UnknownEvent,
-    /// The payload is over the limit.
-    TooLarge,
-    /// A line without end.
-    LineTooLong,
-    /// The table of channels is full.
-    TooManyChannels,
-    /// The latest records of all channels would take more than a quarter of the ring.
-    RingFull,
-    /// A sequence that is not a whole number.
-    InvalidSequence,
 }
 
 /// What ingest counts. Written by its thread (Relaxed), read by metrics.
@@ -63,7 +78,7 @@ pub struct Stats {
     /// Bytes of their payloads.
     pub accepted_bytes: AtomicU64,
     /// Records refused, by [`RefusalCode`].
-    pub refused: [AtomicU64; 10],
+    pub refused: [AtomicU64; RefusalCode::COUNT],
     /// Records whose feed sequence was already taken in their session.
     pub duplicates: AtomicU64,
     /// Late records that would have filled a feed's gap.
@@ -88,31 +103,97 @@ pub struct Stats {
 
 /// Bound listeners, nothing read yet.
 #[derive(Debug)]
-pub struct Ingest {}
+pub struct Ingest {
+    options: Options,
+    stats: Arc<Stats>,
+    listeners: listener::Listeners,
+}
 
 impl Ingest {
-    /// Binds the listeners.
+    /// Binds the listeners. A Unix socket's path that nobody listens on any more is taken over.
     ///
     /// # Errors
     /// The address or path that could not be bound, and why.
-    pub fn bind(_options: Options, _stats: Arc<Stats>) -> std::io::Result<Self> {
-        todo!()
+    pub fn bind(options: Options, stats: Arc<Stats>) -> std::io::Result<Self> {
+        let listeners = listener::Listeners::bind(options.listen, options.unix.as_deref())?;
+        Ok(Self { options, stats, listeners })
     }
 
     /// Where the TCP listener really listens.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        todo!()
+        self.listeners.address()
     }
 
     /// Reads feeds until `shutdown` says true, then publishes `End`. On a current-thread runtime of its own.
+    /// `wake` is called with the number of each reader that sleeps, once a batch.
     pub async fn run(
         self,
-        _publisher: Publisher,
-        _catalogue: Arc<Catalogue>,
-        _wake: impl Fn(usize) + 'static,
-        _shutdown: tokio::sync::watch::Receiver<bool>,
+        publisher: Publisher,
+        catalogue: Arc<Catalogue>,
+        wake: impl Fn(usize) + 'static,
+        shutdown: watch::Receiver<bool>,
     ) {
-        todo!()
+        let Self { options, stats, listeners } = self;
+        let limits = (options.channels_max, options.payload_bytes_max);
+        let sequencer = Sequencer::new(publisher, catalogue, Arc::clone(&stats), Box::new(wake), limits);
+        let intake = Rc::new(Intake {
+            options,
+            stats,
+            sequencer: RefCell::new(sequencer),
+            sessions: RefCell::default(),
+            decoder: RefCell::default(),
+        });
+        listeners.run(&intake, shutdown).await;
+        intake.sequencer.borrow_mut().end(clock::Now::read());
+    }
+}
+
+/// What every connection shares. A borrow never lives across an `await`.
+struct Intake {
+    options: Options,
+    stats: Arc<Stats>,
+    sequencer: RefCell<Sequencer>,
+    sessions: RefCell<Sessions>,
+    decoder: RefCell<Decoder>,
+}
+
+impl Intake {
+    /// Whether a feed that presents this token may publish.
+    fn admits(&self, presented: Option<&[u8]>) -> bool {
+        match (&self.options.token, presented) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(token), Some(presented)) => is_same_secret(token.as_bytes(), presented),
+        }
+    }
+
+    /// Bytes of one line without its end.
+    fn line_bytes_max(&self) -> usize {
+        self.options.payload_bytes_max + line::LINE_OVERHEAD_BYTES
+    }
+
+    /// Bytes of one message of a WebSocket, or of one HTTP body.
+    fn message_bytes_max(&self) -> usize {
+        4 * self.options.payload_bytes_max + line::LINE_OVERHEAD_BYTES
+    }
+}
+
+// Looks at every byte whatever it finds, so that the time taken does not say how much of a guess was right.
+fn is_same_secret(secret: &[u8], presented: &[u8]) -> bool {
+    let differing = secret.iter().zip(presented).fold(0, |differing, (a, b)| differing | (a ^ b));
+    std::hint::black_box(differing) == 0 && secret.len() == presented.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_secret_is_the_secret() {
+        assert!(is_same_secret(b"secret", b"secret"));
+        for wrong in [&b""[..], b"secre", b"secrets", b"Secret", b"secreT"] {
+            assert!(!is_same_secret(b"secret", wrong), "{wrong:?}");
+        }
     }
 }

@@ -1,10 +1,53 @@
-//! The ring: one writer that never waits, many readers that learn `Lapped`; also the history and the last-value store.
+//! The ring: one writer that never waits, many readers that learn [`Lapped`]; also the history and the last-value store.
 //!
-//! It knows bytes, channels by index and sequences, nothing else of ours.
-//! SKELETON: the signatures below are the contract; the ring's owner splits them over words, entry, publisher,
-//! reader, history, wake and sync.
+//! It knows bytes, channels by index, sequences and positions, nothing else of ours. The thread that owns the
+//! [`Publisher`] writes (ingest); any thread may hold a [`Reader`] or read through an `Arc<Ring>`.
+//! Invariant: every entry from the floor to the tail is whole, and every channel's latest record is among them.
+//!
+//! ```text
+//!   reusable      history       the newest               words, by position, modulo the size
+//! ...........|eeeeeeeeeeeeee|eeeeeeeeeeeeeeeee|........
+//!          floor                             tail                        tail - floor <= size
+//! ```
+//!
+//! How the orderings fit together. The writer stores an entry's words (relaxed), then `tail` (Release), then the
+//! channel's place in the table (Release). Before it stores a word where an old entry stood, it has published the
+//! channel's value again if that entry was the latest, moved `floor` past it (Release) and passed `fence(Release)`.
+//! A reader learns of an entry by `tail` or the table (Acquire), loads words (relaxed), passes `fence(Acquire)` and
+//! loads `floor`: where that still stands at or below the entry, no word of it had been overwritten. The models in
+//! `tests/loom_ring.rs` hold this, and fail when any of it is weakened.
+//!
+//! Reading order: `entry` (what stands in the ring), `words`, `shared` (tail and floor), `publisher`, `reclaim`,
+//! `reader`, `history` (table and chain), `wake`; `sync` and `weaken` exist for the models.
 
+mod entry;
+mod history;
+mod publisher;
+mod reader;
+mod reclaim;
+mod shared;
+mod sync;
+mod wake;
+#[cfg(not(tapecast_loom))]
+mod weaken;
+#[cfg(tapecast_loom)]
+pub mod weaken;
+mod words;
+
+#[cfg(all(test, not(tapecast_loom)))]
+mod tests;
+
+pub use entry::{Entry, Kind, Position, Stamp};
+pub use history::WalkBack;
+pub use publisher::{Publisher, Refused};
+pub use reader::{Next, Reader};
+pub use shared::{Lapped, Ring};
+
+use std::fmt;
 use std::sync::Arc;
+
+/// How many largest entries a ring must hold at least.
+const LARGEST_ENTRIES_MIN: u64 = 64;
 
 /// Sizes of a ring.
 #[derive(Clone, Debug)]
@@ -28,209 +71,49 @@ pub enum InvalidOptions {
     BodyTooLarge,
 }
 
-/// Position of an entry: a count of words since the start, never reused.
-pub type Position = u64;
-
-/// Kind of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// A new record.
-    Data = 1,
-    /// A channel's latest record, published again before its first place is overwritten. Same sequence and ordinal.
-    Refresh = 2,
-    /// A channel's state changed (stale, live); the body says which.
-    Status = 3,
-    /// The channel expired; its index may be given to another one.
-    Expired = 4,
-    /// The publisher is done; nothing follows.
-    End = 5,
-}
-
-/// What the publisher says of an entry; the ring adds length and previous position.
-#[derive(Clone, Copy, Debug)]
-pub struct Stamp {
-    /// Kind.
-    pub kind: Kind,
-    /// Kind-specific bits.
-    pub flags: u8,
-    /// Channel's index.
-    pub channel: u32,
-    /// Channel's generation.
-    pub generation: u32,
-    /// Sequence within the channel.
-    pub sequence: u64,
-    /// Feed-wide count of records.
-    pub ordinal: u64,
-    /// Monotonic time at ingest, ns.
-    pub monotonic_ns: u64,
-}
-
-/// A header as read back. Valid when handed out; its body must be copied before it is overwritten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Where it stands.
-    pub position: Position,
-    /// Kind; `None` is a kind this reader does not know and should skip.
-    pub kind: Option<Kind>,
-    /// Kind-specific bits.
-    pub flags: u8,
-    /// Bytes of the body.
-    pub body_bytes: u32,
-    /// Channel's index.
-    pub channel: u32,
-    /// Channel's generation.
-    pub generation: u32,
-    /// Sequence within the channel.
-    pub sequence: u64,
-    /// Feed-wide count of records.
-    pub ordinal: u64,
-    /// Position of the channel's previous record, if it was still in the ring.
-    pub previous: Option<Position>,
-    /// Monotonic time at ingest, ns.
-    pub monotonic_ns: u64,
-}
-
-/// What was asked for has been overwritten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lapped;
-
-/// Why an entry was not published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The body is larger than `body_bytes_max`.
-    TooLarge,
-    /// The latest records of all channels would take more than a quarter of the ring.
-    LiveBytes,
-}
-
-/// What a reader finds at its cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// An entry; the cursor stands behind it now.
-    Entry(Entry),
-    /// Nothing new.
-    Empty,
-    /// The cursor was overtaken; go on with [`Reader::skip_to_tail`].
-    Lapped,
-}
-
-/// The shared part: words, table, tail, floor.
-#[derive(Debug)]
-pub struct Ring {}
-
-/// The one writer.
-#[derive(Debug)]
-pub struct Publisher {}
-
-/// One reader with its cursor.
-#[derive(Debug)]
-pub struct Reader {}
-
 /// Builds a ring, touched so that no page fault meets a record.
 ///
 /// # Errors
 /// When the sizes do not fit together.
-pub fn new(_options: &Options) -> Result<(Publisher, Arc<Ring>), InvalidOptions> {
-    todo!()
+pub fn new(options: &Options) -> Result<(Publisher, Arc<Ring>), InvalidOptions> {
+    options.validate()?;
+    Ok(build(options))
 }
 
-impl Publisher {
-    /// Publishes one entry whose body is the pieces joined. `Data` becomes its channel's latest; `Expired` clears
-    /// the channel's latest (with its body's place for another generation); `Status` and `End` leave the table alone.
-    ///
-    /// # Errors
-    /// When the body is too large, or the channels' latest records would fill a quarter of the ring.
-    pub fn publish(&mut self, _stamp: &Stamp, _body: &[&[u8]]) -> Result<Position, Refused> {
-        todo!()
-    }
-
-    /// Wakes those readers that sleep; call once after a batch. `wake` gets the reader's number.
-    pub fn wake_sleepers(&self, _wake: impl FnMut(usize)) {
-        todo!()
-    }
+/// Builds a ring of a size that [`new`] would refuse: a model must be small to be explored.
+#[cfg(tapecast_loom)]
+#[must_use]
+pub fn tiny(options: &Options) -> (Publisher, Arc<Ring>) {
+    build(options)
 }
 
-impl Ring {
-    /// A reader whose cursor stands at the tail. `number` is below `Options::readers` and its own.
-    #[must_use]
-    pub fn reader(self: &Arc<Self>, _number: usize) -> Reader {
-        todo!()
+fn build(options: &Options) -> (Publisher, Arc<Ring>) {
+    let ring = Arc::new(Ring::new(options));
+    (Publisher::new(options, Arc::clone(&ring)), ring)
+}
+
+impl Options {
+    fn validate(&self) -> Result<(), InvalidOptions> {
+        if !self.bytes.is_power_of_two() {
+            return Err(InvalidOptions::NotPowerOfTwo);
+        }
+        let fits = u32::try_from(self.body_bytes_max).is_ok()
+            && entry::words_of(self.body_bytes_max) * LARGEST_ENTRIES_MIN <= self.words();
+        if fits { Ok(()) } else { Err(InvalidOptions::BodyTooLarge) }
     }
 
-    /// Position behind the last published entry.
-    #[must_use]
-    pub fn tail(&self) -> Position {
-        todo!()
-    }
-
-    /// Position of the oldest whole entry.
-    #[must_use]
-    pub fn floor(&self) -> Position {
-        todo!()
-    }
-
-    /// The header at a position taken from an entry's `previous` or kept from an earlier read.
-    ///
-    /// # Errors
-    /// When it has been overwritten.
-    pub fn entry(&self, _position: Position) -> Result<Entry, Lapped> {
-        todo!()
-    }
-
-    /// Header of a channel's latest record, wherever a refresh may have moved it. `None`: the channel has no value.
-    #[must_use]
-    pub fn latest(&self, _channel: u32) -> Option<Entry> {
-        todo!()
-    }
-
-    /// The first words of an entry's body (missing ones are 0).
-    ///
-    /// # Errors
-    /// When it has been overwritten.
-    pub fn body_words<const N: usize>(&self, _entry: &Entry) -> Result<[u64; N], Lapped> {
-        todo!()
-    }
-
-    /// Appends the body from byte `skip` (a multiple of 8) on to `out`; `out` is as it was when this fails.
-    ///
-    /// # Errors
-    /// When it has been overwritten.
-    pub fn copy_body(&self, _entry: &Entry, _skip: usize, _out: &mut Vec<u8>) -> Result<(), Lapped> {
-        todo!()
-    }
-
-    /// Monotonic time of the oldest whole entry, ns: how far history reaches back. `None` in an empty ring.
-    #[must_use]
-    pub fn oldest_ns(&self) -> Option<u64> {
-        todo!()
+    fn words(&self) -> u64 {
+        (self.bytes / 8) as u64
     }
 }
 
-impl Reader {
-    /// The next entry, if there is one.
-    pub fn next(&mut self) -> Next {
-        todo!()
-    }
-
-    /// The ring it reads.
-    #[must_use]
-    pub fn ring(&self) -> &Arc<Ring> {
-        todo!()
-    }
-
-    /// Goes on at the tail after having been lapped.
-    pub fn skip_to_tail(&mut self) {
-        todo!()
-    }
-
-    /// Says that it will sleep unless something came; true: it may. Pairs with `wake_sleepers`.
-    pub fn doze(&self) -> bool {
-        todo!()
-    }
-
-    /// It is awake again; the publisher need not wake it.
-    pub fn rouse(&self) {
-        todo!()
+impl fmt::Display for InvalidOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotPowerOfTwo => "the ring's bytes must be a power of two",
+            Self::BodyTooLarge => "the ring must hold the largest record at least 64 times",
+        })
     }
 }
+
+impl std::error::Error for InvalidOptions {}
