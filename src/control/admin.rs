@@ -79,7 +79,7 @@ impl Admin {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                _ = shutdown.wait_for(|&down| down) => return Ok(()),
+                () = said(&mut shutdown) => return Ok(()),
                 accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                     Ok((socket, _)) => drop(connections.spawn(converse(socket, Arc::clone(&desk)))),
                     Err(error) => {
@@ -91,6 +91,11 @@ impl Admin {
             }
         }
     }
+}
+
+/// Waits for the word to end, or for whoever would say it to be gone.
+async fn said(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|&down| down).await;
 }
 
 /// One connection: one request, one answer.

@@ -79,7 +79,8 @@ struct Everything {
 impl Collector for Everything {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page::new(encoder);
-        shards::write(&self.sources.shards, &mut page)?;
+        let ledgers: Vec<_> = self.sources.shards.iter().map(|stats| stats.read()).collect();
+        shards::write(&ledgers, &mut page)?;
         stages::write_ingest(&self.sources.ingest, &mut page)?;
         stages::write_front(&self.sources.front, &mut page)?;
         stages::write_ring(&self.sources, &mut page)?;

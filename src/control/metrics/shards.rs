@@ -4,10 +4,9 @@
 //! terms of a shard come from one reading, so promise 3 can be checked from one scrape.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::page::Page;
-use crate::shard::stats::{Ledger, Stats};
+use crate::shard::stats::Ledger;
 use crate::subscriber::close::CloseReason;
 
 enum Kind {
@@ -30,8 +29,8 @@ fn gauge(name: &'static str, help: &'static str, value: u64) -> Term {
     Term { kind: Kind::Gauge, name, help, value }
 }
 
-pub(super) fn write(shards: &[Arc<Stats>], page: &mut Page<'_>) -> fmt::Result {
-    let ledgers: Vec<Ledger> = shards.iter().map(|stats| stats.read()).collect();
+/// `ledgers`: one reading of each shard's, by the shard's number.
+pub(super) fn write(ledgers: &[Ledger], page: &mut Page<'_>) -> fmt::Result {
     let terms: Vec<_> = ledgers.iter().map(terms).collect();
     let Some(first) = terms.first() else { return Ok(()) };
     for (place, term) in first.iter().enumerate() {
@@ -89,4 +88,74 @@ fn terms(ledger: &Ledger) -> [Term; 25] {
         gauge("tapecast_shard_torn_bytes", "Bytes of torn frames' rests that wait now.", torn_bytes),
         gauge("tapecast_shard_queued_bytes", "Bytes for which queued records stand now.", queued_bytes),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use prometheus_client::collector::Collector;
+    use prometheus_client::encoding::{DescriptorEncoder, text};
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Two(Ledger);
+
+    impl Collector for Two {
+        fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            write(&[Ledger::default(), self.0], &mut Page::new(encoder))
+        }
+    }
+
+    fn scrape(ledger: Ledger) -> HashMap<String, u64> {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Two(ledger)));
+        let mut page = String::new();
+        text::encode(&mut page, &registry).unwrap();
+        let samples = page.lines().filter(|line| !line.starts_with('#'));
+        let sample =
+            |line: &str| line.rsplit_once(' ').map(|(name, value)| (name.to_owned(), value.parse().unwrap()));
+        samples.filter_map(sample).collect()
+    }
+
+    #[test]
+    fn a_shards_terms_add_up_within_one_scrape() {
+        let waiting =
+            Ledger { delivered: 1, conflated: 2, merged: 4, dropped: 8, withdrawn: 16, ..Ledger::default() };
+        let ledger = Ledger {
+            ordinal: 1100,
+            seen: 1000,
+            missed: 100,
+            matched: 127,
+            abandoned: 32,
+            pending: 64,
+            ..waiting
+        };
+        let page = scrape(ledger);
+        let of = |term: &str| page[&format!("tapecast_shard_{term}{{shard=\"1\"}}")];
+        assert_eq!(of("ordinal"), of("seen_records_total") + of("missed_records_total"));
+        let ends = ["delivered", "conflated", "merged", "dropped", "withdrawn", "abandoned"];
+        let ended: u64 = ends.iter().map(|end| of(&format!("{end}_records_total"))).sum();
+        assert_eq!((of("matched_records_total"), ended), (127, 63));
+        assert_eq!(of("pending_records"), 64);
+        assert_eq!(page["tapecast_shard_seen_records_total{shard=\"0\"}"], 0);
+    }
+
+    #[test]
+    fn every_reason_to_close_has_its_count() {
+        let mut ledger = Ledger::default();
+        for (place, count) in ledger.closed.iter_mut().enumerate() {
+            *count = 100 + place as u64;
+        }
+        let page = scrape(ledger);
+        for reason in CloseReason::ALL {
+            let name = format!(
+                "tapecast_shard_closed_subscribers_total{{shard=\"1\",reason=\"{}\"}}",
+                reason.label()
+            );
+            assert_eq!(page[&name], 100 + reason.index() as u64, "{name}");
+        }
+    }
 }
