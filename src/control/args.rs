@@ -1,0 +1,95 @@
+//! The command line as it is typed: commands and flags, nothing resolved.
+//!
+//! Before any thread runs. It reads no file and gives no flag a meaning beyond its form. Invariant: a flag that
+//! stands for a configuration key goes the configuration's way, so that it is judged in one place.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use toml::Value;
+
+use super::config::FlagSetting;
+
+/// A market-data fan-out server: one feed in, thousands of WebSocket subscribers out.
+#[derive(Debug, Parser)]
+#[command(name = "tapecast", version, about)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the server.
+    Serve(Serve),
+    /// Read a configuration file and say what is wrong with it, line by line.
+    Check {
+        /// The configuration, in TOML.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Serve {
+    /// Configuration file, in TOML.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Where subscribers connect [default: 0.0.0.0:9001].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where feeds connect, TCP and HTTP [default: 127.0.0.1:9002].
+    #[arg(long, value_name = "ADDR")]
+    ingest_listen: Option<SocketAddr>,
+    /// A Unix socket where feeds connect too.
+    #[arg(long, value_name = "PATH")]
+    ingest_unix: Option<String>,
+    /// Where metrics and health are served [default: 127.0.0.1:9003].
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<SocketAddr>,
+    /// Shards, a thread each [default: the number of cores].
+    #[arg(long, value_name = "N")]
+    shards: Option<u16>,
+    /// Any key of the configuration, as ring.bytes=268435456; may be given often.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+impl Serve {
+    /// The flags that stand for keys, as far as they were given.
+    pub(super) fn flags(&self) -> Vec<FlagSetting> {
+        let address = |address: SocketAddr| Value::String(address.to_string());
+        let given = [
+            ("--listen", "subscribers.listen", self.listen.map(address)),
+            ("--ingest-listen", "ingest.listen", self.ingest_listen.map(address)),
+            ("--ingest-unix", "ingest.unix", self.ingest_unix.clone().map(Value::String)),
+            ("--admin-listen", "admin.listen", self.admin_listen.map(address)),
+            ("--shards", "shards", self.shards.map(|shards| Value::Integer(shards.into()))),
+        ];
+        let setting =
+            |(flag, key, value): (_, _, Option<Value>)| Some(FlagSetting { flag, key, value: value? });
+        given.into_iter().filter_map(setting).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_hold_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_settings_only_when_given() {
+        let args =
+            Args::try_parse_from(["tapecast", "serve", "--shards", "2", "--listen", "[::]:0"]).unwrap();
+        let Command::Serve(serve) = args.command else { panic!("serve was typed") };
+        let flags: Vec<_> = serve.flags().iter().map(|given| (given.key, given.value.clone())).collect();
+        let expected =
+            [("subscribers.listen", Value::String("[::]:0".into())), ("shards", Value::Integer(2))];
+        assert_eq!(flags, expected);
+    }
+}

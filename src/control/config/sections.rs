@@ -1,0 +1,226 @@
+//! Every key that may be set: its name, its form and its default. The list of what a configuration may hold.
+//!
+//! Pure. It judges no value beyond its form: what values mean together is in `stages.rs`. Invariant: a key that is
+//! not here is refused by name.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::value;
+use crate::channel::DeliveryRules;
+
+/// A configuration as it is written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table of settings")]
+pub(super) struct Written {
+    pub(super) subscribers: Subscribers,
+    pub(super) ingest: Ingest,
+    pub(super) admin: Admin,
+    pub(super) ring: Ring,
+    pub(super) channel: Channel,
+    pub(super) limits: Limits,
+    pub(super) outbox: Outbox,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) socket: Socket,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) shards: usize,
+    #[serde(deserialize_with = "value::delivery")]
+    pub(super) delivery: DeliveryRules,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self {
+            subscribers: Subscribers::default(),
+            ingest: Ingest::default(),
+            admin: Admin::default(),
+            ring: Ring::default(),
+            channel: Channel::default(),
+            limits: Limits::default(),
+            outbox: Outbox::default(),
+            heartbeat: Heartbeat::default(),
+            socket: Socket::default(),
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
+            delivery: DeliveryRules::default(),
+        }
+    }
+}
+
+/// `[subscribers]`: who connects to read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [subscribers]")]
+pub(super) struct Subscribers {
+    #[serde(deserialize_with = "value::address")]
+    pub(super) listen: SocketAddr,
+}
+
+impl Default for Subscribers {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9001)) }
+    }
+}
+
+/// `[ingest]`: who connects to publish.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [ingest]")]
+pub(super) struct Ingest {
+    #[serde(deserialize_with = "value::address_or_none")]
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) unix: Option<PathBuf>,
+    pub(super) token: Option<String>,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) payload_bytes_max: usize,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) connections_max: usize,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9002))),
+            unix: None,
+            token: None,
+            payload_bytes_max: 1 << 20,
+            connections_max: 256,
+        }
+    }
+}
+
+/// `[admin]`: who looks after the server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [admin]")]
+pub(super) struct Admin {
+    #[serde(deserialize_with = "value::address")]
+    pub(super) listen: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9003)) }
+    }
+}
+
+/// `[ring]`: the history that all shards read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [ring]")]
+pub(super) struct Ring {
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) bytes: usize,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) channels_max: u32,
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self { bytes: 256 << 20, channels_max: 65_536 }
+    }
+}
+
+/// `[channel]`: the life of a channel.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [channel]")]
+pub(super) struct Channel {
+    #[serde(deserialize_with = "value::time")]
+    pub(super) expire_after: Duration,
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self { expire_after: Duration::from_hours(7 * 24) }
+    }
+}
+
+/// `[limits]`: what subscribers may ask of the server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [limits]")]
+pub(super) struct Limits {
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) connections: usize,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) connections_per_address: usize,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) handshakes: usize,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) head_bytes: usize,
+    #[serde(deserialize_with = "value::time")]
+    pub(super) head_timeout: Duration,
+    #[serde(deserialize_with = "value::time")]
+    pub(super) close_timeout: Duration,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) channels: u32,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) message_bytes: usize,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) fragments: u32,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) messages_per_second: u32,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) messages_burst: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            connections_per_address: 1024,
+            handshakes: 256,
+            head_bytes: 64 << 10,
+            head_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            channels: 1024,
+            message_bytes: 64 << 10,
+            fragments: 16,
+            messages_per_second: 5,
+            messages_burst: 50,
+        }
+    }
+}
+
+/// `[outbox]`: what may wait for subscribers that are slow.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [outbox]")]
+pub(super) struct Outbox {
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) bytes_max: usize,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) torn_pool_bytes_max: usize,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { bytes_max: 256 << 10, torn_pool_bytes_max: 64 << 20 }
+    }
+}
+
+/// `[heartbeat]`: how dead connections are found.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [heartbeat]")]
+pub(super) struct Heartbeat {
+    #[serde(deserialize_with = "value::time")]
+    pub(super) ping_every: Duration,
+    #[serde(deserialize_with = "value::time")]
+    pub(super) pong_timeout: Duration,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { ping_every: Duration::from_secs(20), pong_timeout: Duration::from_secs(60) }
+    }
+}
+
+/// `[socket]`: options of subscribers' sockets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [socket]")]
+pub(super) struct Socket {
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) notsent_lowat_bytes: u32,
+}
+
+impl Default for Socket {
+    fn default() -> Self {
+        Self { notsent_lowat_bytes: 128 << 10 }
+    }
+}

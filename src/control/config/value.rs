@@ -1,0 +1,207 @@
+//! How single values are written in a configuration: whole numbers, times, addresses, deliveries.
+//!
+//! Pure. It knows no key. Invariant: a value of the wrong form is refused with a sentence that says how it is written.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
+
+use crate::channel::{Delivery, DeliveryRules};
+
+/// A whole number that fits its place.
+pub(super) fn whole<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    deserializer.deserialize_u64(Whole(PhantomData))
+}
+
+/// A time with its unit.
+pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let parse = |text: &str| humantime::parse_duration(text).ok();
+    deserializer
+        .deserialize_str(Text { parse, expected: r#"a time with its unit, as "20s", "500ms" or "7d""# })
+}
+
+/// An address to listen on.
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let parse = |text: &str| text.parse().ok();
+    deserializer.deserialize_str(Text { parse, expected: r#"an address and a port, as "127.0.0.1:9001""# })
+}
+
+/// An address to listen on, or `"none"`.
+pub(super) fn address_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<SocketAddr>, D::Error> {
+    let parse = |text: &str| if text == "none" { Some(None) } else { text.parse().ok().map(Some) };
+    d.deserialize_str(Text { parse, expected: r#"an address and a port, as "127.0.0.1:9002", or "none""# })
+}
+
+/// One delivery for every kind, or rules in order.
+pub(super) fn delivery<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DeliveryRules, D::Error> {
+    deserializer.deserialize_any(Rules)
+}
+
+struct Whole<T>(PhantomData<T>);
+
+impl<T: TryFrom<u64>> Visitor<'_> for Whole<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = 8 * size_of::<T>();
+        write!(f, "a whole number, not negative, below 2^{bits}")
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<T, E> {
+        T::try_from(value).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<T, E> {
+        let fitting = u64::try_from(value).ok().and_then(|value| T::try_from(value).ok());
+        fitting.ok_or_else(|| E::invalid_value(Unexpected::Signed(value), &self))
+    }
+}
+
+struct Text<F> {
+    parse: F,
+    expected: &'static str,
+}
+
+impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Text<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+struct Rules;
+
+impl<'de> Visitor<'de> for Rules {
+    type Value = DeliveryRules;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#""every", "latest", or rules as [{ kind = "ticker*", delivery = "latest" }]"#)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<DeliveryRules, E> {
+        match text {
+            "every" => Ok(DeliveryRules::all(Delivery::Every)),
+            "latest" => Ok(DeliveryRules::all(Delivery::Latest)),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<DeliveryRules, A::Error> {
+        let mut rules = Vec::new();
+        while let Some(Rule { kind, delivery }) = seq.next_element()? {
+            rules.push((kind.0, delivery.into()));
+        }
+        Ok(DeliveryRules::new(rules))
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, expecting = r#"a rule as { kind = "ticker*", delivery = "latest" }"#)]
+struct Rule {
+    kind: KindPattern,
+    delivery: Choice,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Choice {
+    Every,
+    Latest,
+}
+
+impl From<Choice> for Delivery {
+    fn from(choice: Choice) -> Self {
+        match choice {
+            Choice::Every => Self::Every,
+            Choice::Latest => Self::Latest,
+        }
+    }
+}
+
+struct KindPattern(Box<str>);
+
+impl<'de> Deserialize<'de> for KindPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parse = |text: &str| is_kind_pattern(text).then(|| Self(text.into()));
+        let expected = "a kind; '*' only at its end (any run of characters), '#' only at its end (digits)";
+        deserializer.deserialize_str(Text { parse, expected })
+    }
+}
+
+fn is_kind_pattern(text: &str) -> bool {
+    let stem = text.strip_suffix(['*', '#']).unwrap_or(text);
+    !text.is_empty() && !stem.contains(['*', '#', '@', '"', '\\', '>']) && !stem.contains(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toml::Value;
+
+    fn said<T>(result: Result<T, toml::de::Error>) -> String {
+        result.err().map_or_else(String::new, |error| error.message().to_owned())
+    }
+
+    #[test]
+    fn times_are_written_with_their_unit() {
+        let read = |text: &str| time(Value::String(text.into()));
+        for (text, ms) in
+            [("20s", 20_000), ("500ms", 500), ("7d", 604_800_000), ("1m 30s", 90_000), ("0s", 0)]
+        {
+            assert_eq!(read(text).unwrap(), Duration::from_millis(ms), "{text}");
+        }
+        for text in ["", "20", "s", "-1s", "20 parsecs", "99999999999999999999d"] {
+            assert!(said(read(text)).contains(r#"expected a time with its unit, as "20s""#), "{text}");
+        }
+        assert!(said(time(Value::Integer(20))).contains("invalid type: integer `20`"));
+    }
+
+    #[test]
+    fn numbers_are_whole_and_fit() {
+        assert_eq!(whole::<_, u16>(Value::Integer(65_535)).unwrap(), 65_535);
+        assert!(said(whole::<_, u16>(Value::Integer(65_536))).contains("below 2^16"));
+        assert!(said(whole::<_, u64>(Value::Integer(-1))).contains("invalid value: integer `-1`"));
+        assert!(said(whole::<_, u64>(Value::Float(1.0))).contains("invalid type: floating point"));
+    }
+
+    #[test]
+    fn addresses_hold_a_port() {
+        assert_eq!(address(Value::String("[::1]:80".into())).unwrap().port(), 80);
+        assert!(said(address(Value::String("localhost".into()))).contains("127.0.0.1:9001"));
+        assert_eq!(address_or_none(Value::String("none".into())).unwrap(), None);
+    }
+
+    #[test]
+    fn deliveries_are_one_word_or_rules() {
+        let read = |text: &str| delivery(text.parse::<Value>().unwrap());
+        assert_eq!(read(r#""latest""#).unwrap(), DeliveryRules::all(Delivery::Latest));
+        let rules =
+            read(r#"[{ kind = "ticker*", delivery = "latest" }, { kind = "*", delivery = "every" }]"#);
+        let expected =
+            DeliveryRules::new([("ticker*".into(), Delivery::Latest), ("*".into(), Delivery::Every)]);
+        assert_eq!(rules.unwrap(), expected);
+        for (text, part) in [
+            (r#""some""#, r#""every", "latest", or rules"#),
+            ("5", r#""every", "latest", or rules"#),
+            (r#"[{ kind = "a*b", delivery = "latest" }]"#, "'*' only at its end"),
+            (r#"[{ kind = "", delivery = "latest" }]"#, "'*' only at its end"),
+            (r#"[{ kind = "a", delivery = "newest" }]"#, "expected `every` or `latest`"),
+            (r#"[{ kind = "a", deliver = "latest" }]"#, "expected `kind` or `delivery`"),
+            (r#"[{ kind = "a" }]"#, "missing field `delivery`"),
+        ] {
+            assert!(said(read(text)).contains(part), "{text}: {}", said(read(text)));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What ingest, the front and the ring tell of themselves, as metrics.
+//!
+//! Read-only. Invariant: counts are read Relaxed and each by itself; only the shards' ledgers are of one moment.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Sources;
+use super::page::Page;
+use crate::ingest::RefusalCode;
+use crate::{front, ingest};
+
+// ORDERING: Relaxed: a count guards no other memory.
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+#[rustfmt::skip]
+pub(super) fn write_ingest(stats: &ingest::Stats, page: &mut Page<'_>) -> fmt::Result {
+    for (name, help, count) in [
+        ("tapecast_ingest_accepted_records", "Records published.", &stats.accepted),
+        ("tapecast_ingest_accepted_bytes", "Bytes of their payloads.", &stats.accepted_bytes),
+        ("tapecast_ingest_duplicate_records", "Records whose feed sequence was taken already.", &stats.duplicates),
+        ("tapecast_ingest_late_records", "Records that came after the gap they would have filled was told.", &stats.late),
+        ("tapecast_ingest_feed_gap_records", "Records that feeds skipped, by their own sequences.", &stats.feed_gaps),
+        ("tapecast_ingest_disagreed_records", "Duplicates whose payload differed from the first.", &stats.disagreed),
+        ("tapecast_ingest_unauthorized_connections", "Connections with a wrong or missing token.", &stats.unauthorized),
+        ("tapecast_ingest_refused_connections", "Connections above the limit.", &stats.connections_refused),
+        ("tapecast_ingest_cut_off_connections", "Connections that ended inside a line or message.", &stats.cut_off),
+        ("tapecast_ingest_expired_channels", "Channels that expired.", &stats.expired),
+    ] {
+        page.counter(name, help, read(count))?;
+    }
+    let refused = RefusalCode::ALL.map(|code| (code.as_str(), read(&stats.refused[code as usize])));
+    page.counters("tapecast_ingest_refused_records", "Records refused, by code.", "code", refused)?;
+    page.gauge("tapecast_ingest_connections", "Feed connections now.", read(&stats.connections))?;
+    page.gauge("tapecast_ingest_ordinal", "Newest ordinal published.", read(&stats.ordinal))
+}
+
+#[rustfmt::skip]
+pub(super) fn write_front(stats: &front::Stats, page: &mut Page<'_>) -> fmt::Result {
+    for (name, help, count) in [
+        ("tapecast_front_accepted_connections", "Connections accepted.", &stats.accepted),
+        ("tapecast_front_upgraded_connections", "Connections handed to a shard.", &stats.upgraded),
+        ("tapecast_front_bad_handshakes", "Handshakes that broke RFC 6455 or asked for the impossible.", &stats.bad_handshakes),
+        ("tapecast_front_bad_requests", "Connections that ended before a whole request, or were not HTTP.", &stats.bad_requests),
+        ("tapecast_front_not_found_requests", "Requests for a path that does not exist.", &stats.not_found),
+        ("tapecast_front_accept_errors", "Calls of accept that failed.", &stats.accept_errors),
+    ] {
+        page.counter(name, help, read(count))?;
+    }
+    let refused = [
+        ("total", read(&stats.refused_total)),
+        ("address", read(&stats.refused_address)),
+        ("busy", read(&stats.refused_busy)),
+    ];
+    page.counters("tapecast_front_refused_connections", "Connections refused, by limit.", "limit", refused)?;
+    page.gauge("tapecast_front_connections", "Connections now, handed over included.", read(&stats.connections))
+}
+
+pub(super) fn write_ring(sources: &Sources, page: &mut Page<'_>) -> fmt::Result {
+    let history = sources.ring.oldest_ns().map_or(0, |oldest| monotonic_ns().saturating_sub(oldest));
+    let seconds = history as f64 / 1e9;
+    page.gauge("tapecast_ring_history_seconds", "How far the ring's history reaches back.", seconds)?;
+    page.gauge("tapecast_ring_size_bytes", "Size of the ring.", sources.ring_bytes as u64)?;
+    page.gauge("tapecast_channel_count", "Channels that exist.", sources.catalogue.len() as u64)
+}
+
+/// The clock of the ring's entries.
+fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+}
