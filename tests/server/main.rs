@@ -4,5 +4,13 @@
 //! what a test knows it was sent, or it stands on `/metrics`. Invariant: no test waits for a time, each waits for a state.
 
 mod client;
+mod crowd;
 mod harness;
 mod join;
+mod laps;
+mod ledger;
+mod many;
+mod native;
+mod recorded;
+mod slow;
+mod tape;
