@@ -10,7 +10,7 @@ use crate::crowd::{Crowd, Listener};
 use crate::harness::{Server, now};
 use crate::native::{Stands, filled};
 
-const RING: &str = "ring.bytes=67108864";
+const RING: &str = "ring.bytes=134217728";
 const PAYLOAD_BYTES: usize = 1000;
 
 /// Publishes `records` more on one channel, whose last sequence was `last`; the sequence it has then.
@@ -66,7 +66,7 @@ fn healthy(server: &Server, channel: &str, count: usize, records: u64) -> Crowd<
 #[test]
 fn one_that_never_reads_disturbs_neither_the_feed_nor_the_others() {
     const RECORDS: u64 = 10_000;
-    let server = Server::start(1, &[RING, "outbox.bytes_max=67108864"]);
+    let server = Server::start(1, &[RING, "outbox.bytes_max=134217728"]);
     let crowd = healthy(&server, "a@trade", 10, RECORDS);
     let _stopped = stopped(&server, "a@trade");
     server.wait_until("the subscriptions", |metrics| metrics.shard("subscriptions") == 11);
@@ -93,8 +93,7 @@ fn on_a_latest_channel_it_gets_the_newest_and_is_told_what_was_skipped() {
     let (mut subscriber, mut stands) = stopped(&server, "a@bookTicker");
     let mut feed = Feed::connect(&server);
     let last = publish(&mut feed, "a@bookTicker", 0, 5000);
-    let seen = |records| move |metrics: &crate::harness::Metrics| metrics.shard("seen_records") == records;
-    let metrics = server.wait_until("all to be seen", seen(last));
+    let metrics = server.wait_until_seen(last);
     let conflated = metrics.shard("conflated_records");
     assert!(conflated > 0 && metrics.shard("slow_subscribers") == 1, "{metrics}");
     assert_eq!(metrics.shard("queued_bytes"), 0, "a latest channel queues nothing: {metrics}");
@@ -116,7 +115,7 @@ fn on_an_every_channel_it_gets_all_of_it_within_the_bound() {
     let mut last = 0;
     for _ in 0..3 {
         last = publish(&mut feed, "a@trade", last, 5000);
-        let metrics = server.wait_until("all to be seen", |metrics| metrics.shard("seen_records") == last);
+        let metrics = server.wait_until_seen(last);
         assert!(metrics.shard("queued_bytes") > 1_000_000, "it was not slow: {metrics}");
         while stands.hear(&subscriber.text()) < last {}
         server.wait_until("it to be quick again", |metrics| metrics.shard("slow_subscribers") == 0);
@@ -134,11 +133,12 @@ fn on_an_every_channel_it_is_closed_past_the_bound_between_two_frames() {
     const BYTES_MAX: u64 = 1 << 20;
     let server = Server::start(1, &[RING, "outbox.bytes_max=1048576", "limits.close_timeout=60s"]);
     let (mut subscriber, mut stands) = stopped(&server, "a@trade");
+    server.wait_until("the subscription", |metrics| metrics.shard("subscriptions") == 1);
     let (mut feed, mut last) = (Feed::connect(&server), 0);
     let mut most = 0;
     while server.metrics().shard("subscriptions") == 1 {
         last = publish(&mut feed, "a@trade", last, 50);
-        let metrics = server.wait_until("all to be seen", |metrics| metrics.shard("seen_records") == last);
+        let metrics = server.wait_until_seen(last);
         metrics.assert_adds_up();
         most = most.max(metrics.shard("queued_bytes"));
     }
@@ -189,7 +189,7 @@ fn the_rests_of_torn_frames_are_bounded_for_the_whole_shard() {
 fn half_of_four_hundred_stopped_cost_little_memory() {
     const RECORDS: u64 = 3000;
     /// What the outboxes hold for each queued record, with room for how a queue grows; and the arenas, once.
-    const BYTES_MAX: u64 = 200 * RECORDS * 2 * 16 + (16 << 20);
+    const BYTES_MAX: u64 = 200 * RECORDS * 2 * 16 + (32 << 20);
     let server = Server::start(2, &[RING, "outbox.bytes_max=4194304"]);
     let crowd = healthy(&server, "a@trade", 200, RECORDS);
     let mut slow: Vec<_> =
@@ -202,7 +202,7 @@ fn half_of_four_hundred_stopped_cost_little_memory() {
         feed.publish("a@bookTicker", &filled(sequence, PAYLOAD_BYTES));
     }
     feed.ping();
-    crowd.finish();
+    let _open = crowd.finish();
     let metrics = server.wait_until("all to be seen", |metrics| {
         metrics.shard("seen_records") == 4 * RECORDS && metrics.shard("slow_subscribers") == 200
     });
