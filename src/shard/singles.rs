@@ -285,7 +285,8 @@ impl Shard {
                 skipped => Label::Skipped(skipped),
             };
             if self.encode_singly(&entry, mark.slot, shape, label, batch).is_ok() {
-                if entry.sequence > self.index.seen(mark.slot) {
+                // Records that came since a snapshot was asked for may be queued behind it: it covers them.
+                if mark.snapshot || entry.sequence > self.index.seen(mark.slot) {
                     outbox.set_after(mark.slot, entry.sequence);
                 }
                 return Fill::Encoded;
