@@ -79,7 +79,7 @@ fn one_that_never_reads_disturbs_neither_the_feed_nor_the_others() {
     }
     // A feed that waited for a reader would wait for ever: the bound only has to tell that from a busy machine.
     assert!(longest < Duration::from_secs(5), "a ping of the feed was answered after {longest:?}");
-    crowd.finish();
+    let _open = crowd.finish();
     let metrics =
         server.wait_until("the others to be served", |metrics| metrics.shard("slow_subscribers") == 1);
     assert_eq!(metrics.closed_by_any(), 0, "{metrics}");
