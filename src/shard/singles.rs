@@ -211,7 +211,12 @@ impl Shard {
             let Some(item) = outbox.item(placed.len()) else { break };
             *reads -= 1;
             let fill = self.fill(id, outbox, item, &mut batch);
+            let lost = matches!(fill, Fill::Lost);
             placed.push(Placed { end: batch.len(), fill });
+            if lost {
+                // Nothing from behind the hole is sent, and no frame of it can be torn by the close that follows.
+                break;
+            }
         }
         let flow = match self.offer(id, &batch) {
             Ok(taken) => self.commit(id, outbox, &placed, &batch, taken),
