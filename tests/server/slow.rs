@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::client::{CLOSE, Feed, Subscriber};
+use crate::client::{CLOSE, Feed, Frame, Subscriber};
 use crate::crowd::{Crowd, Listener};
 use crate::harness::{Server, now};
 use crate::native::{Stands, filled};
@@ -29,6 +29,19 @@ fn stopped(server: &Server, channel: &str) -> (Subscriber, Stands) {
     subscriber.text();
     stands.join(&subscriber.subscribe(1, &[channel]).text);
     (subscriber, stands)
+}
+
+/// Reads records until the close frame, answers it, and sees the connection end between two frames.
+fn read_until_closed(subscriber: &mut Subscriber, stands: &mut Stands) -> Frame {
+    loop {
+        let frame = subscriber.next().expect("a close frame");
+        if frame.opcode == CLOSE {
+            subscriber.send(CLOSE, &frame.payload);
+            assert_eq!(subscriber.next(), None);
+            return frame;
+        }
+        stands.hear(frame.text());
+    }
 }
 
 /// Expects a channel's records from the first, as they are.
@@ -143,20 +156,35 @@ fn on_an_every_channel_it_is_closed_past_the_bound_between_two_frames() {
         most = most.max(metrics.shard("queued_bytes"));
     }
     assert!((BYTES_MAX / 2..=BYTES_MAX).contains(&most), "{most} bytes were queued");
-    let close = loop {
-        let frame = subscriber.next().expect("a close frame");
-        if frame.opcode == CLOSE {
-            break frame;
-        }
-        stands.hear(frame.text());
-    };
+    let close = read_until_closed(&mut subscriber, &mut stands);
     assert_eq!(close.close(), (1008, "too slow: an every-record channel outgrew the queue"));
-    subscriber.send(CLOSE, &close.payload);
-    assert_eq!(subscriber.next(), None);
     let metrics = server.wait_until("its end", |metrics| metrics.closed("slow") == 1);
     metrics.assert_adds_up();
     assert_eq!(metrics.shard("delivered_records"), stands.heard, "{metrics}");
     assert_eq!((metrics.shard("queued_bytes"), metrics.shard("torn_bytes")), (0, 0), "{metrics}");
+}
+
+/// What waits is a position in the ring, and the ring goes on: a reader that comes too late for it is closed, and is sent nothing from
+/// behind the hole.
+#[test]
+fn what_was_overwritten_while_it_waited_ends_it_at_the_hole() {
+    let ring = ["ring.bytes=4194304", "ingest.payload_bytes_max=4096", "outbox.bytes_max=134217728"];
+    let server = Server::start(1, &ring);
+    let (mut subscriber, mut stands) = stopped(&server, "a@trade");
+    let (mut feed, mut last) = (Feed::connect(&server), 0);
+    while last < 4500 {
+        last = publish(&mut feed, "a@trade", last, 100);
+        server.wait_until_seen(last);
+    }
+    let close = read_until_closed(&mut subscriber, &mut stands);
+    assert_eq!(close.close().0, 1008);
+    let metrics = server.wait_until("its end", |metrics| metrics.closed("slow") == 1);
+    assert_eq!(
+        (metrics.shard("missed_records"), metrics.shard("delivered_records")),
+        (0, stands.heard),
+        "{metrics}"
+    );
+    metrics.assert_adds_up();
 }
 
 #[test]
