@@ -37,6 +37,8 @@ pub(super) struct Member {
     pub(super) listed: bool,
     /// It is not read until its control frames are sent.
     pub(super) deaf: bool,
+    /// It closed or broke the protocol: what it still sends means nothing, only its end is waited for.
+    pub(super) finished: bool,
     pub(super) pinged_at: Millis,
     pub(super) heard_pong_at: Millis,
     /// Since when a frame or message is half-read.
@@ -84,6 +86,7 @@ impl Shard {
             changes: 0,
             listed: false,
             deaf: false,
+            finished: false,
             pinged_at: self.spread_ping(serial),
             heard_pong_at: self.now,
             partial_since: None,

@@ -291,7 +291,7 @@ impl Shard {
         self.stats.publish(&self.ledger);
     }
 
-    async fn sleep(&mut self) {
+    async fn sleep(&self) {
         if !self.reader.doze() {
             return;
         }
