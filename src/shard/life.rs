@@ -130,7 +130,7 @@ impl Shard {
 
     fn enter_index(&mut self, id: SubscriberId, shape: Shape) {
         let cohort = self.index.admit(id, shape);
-        self.fanout.set_single(cohort, true);
+        self.fanout.enlist(cohort, shape, true);
         self.members[id as usize].cohort = Some(cohort);
     }
 
@@ -263,7 +263,6 @@ impl Shard {
         }
         let own = self.leave_fast_path(id);
         self.ledger.subscriptions -= self.index.cohort(own).slots.len() as u64;
-        self.fanout.set_single(own, false);
         self.index.dissolve(own);
         let member = &mut self.members[id as usize];
         member.cohort = None;

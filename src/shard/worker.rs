@@ -121,6 +121,8 @@ pub(super) struct Buffers {
     /// Frames encoded for one subscriber alone.
     pub(super) batch: Vec<u8>,
     pub(super) due: Vec<(SubscriberId, u32)>,
+    /// Cohorts of one off the fast path that a record matched.
+    pub(super) singles: Vec<CohortId>,
     pub(super) cut: Vec<(CohortId, SubscriberId, Option<usize>)>,
 }
 
