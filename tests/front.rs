@@ -385,6 +385,19 @@ fn heads_over_the_bounds_are_refused() {
 }
 
 #[test]
+fn a_client_that_sends_on_behind_its_refusal_is_not_reset() {
+    let front = Harness::new(options());
+    let mut client = front.send("x: y\r\n".repeat(30_000));
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert_refused(&answer, 400);
+    for _ in 0..20 {
+        client.write_all(b"x").unwrap();
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_head_that_does_not_end_is_cut_after_its_time() {
     let head_timeout = Duration::from_millis(300);
     let front = Harness::new(Options { head_timeout, ..options() });
@@ -483,8 +496,13 @@ fn the_shutdown_ends_what_is_not_handed_over() {
     let idle = front.connect();
     let mut halfway = front.send("GET / HTTP/1.1\r\n");
     front.expect(|s| &s.connections, 2);
+    let begun = now();
+    front.shutdown.send_replace(true);
+    assert_eq!(everything(idle), "");
+    let took = now() - begun;
+    assert!(took < Duration::from_millis(900), "an idle one ends at once, not after {took:?}");
     front.shut_down();
-    assert_eq!((everything(idle).as_str(), front.read(|s| &s.connections)), ("", 0));
+    assert_eq!(front.read(|s| &s.connections), 0);
     // What it had sent was read, or not: then the end is a reset.
     assert!(matches!(halfway.read(&mut [0]), Ok(0) | Err(_)));
     assert!(TcpStream::connect(front.address).is_err(), "nobody listens");
