@@ -5,6 +5,8 @@
 use crate::channel::ChannelName;
 
 mod binance;
+mod json;
+mod names;
 mod native;
 pub mod shape;
 
@@ -115,6 +117,19 @@ pub struct Fault {
     pub text: String,
 }
 
+impl Fault {
+    /// Longest text, in bytes: what a client sent may stand in it, and is cut there.
+    pub const TEXT_BYTES_MAX: usize = 512;
+
+    /// A fault whose text keeps its bound.
+    #[must_use]
+    pub fn new(code: FaultCode, text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        text.truncate(text.floor_char_boundary(Self::TEXT_BYTES_MAX));
+        Self { code, text }
+    }
+}
+
 /// Reasons to refuse a request; a label in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultCode {
@@ -132,6 +147,22 @@ pub enum FaultCode {
     InvalidValue,
     /// Part of the protocol that this server does not offer.
     NotSupported,
+}
+
+impl FaultCode {
+    /// Label in metrics and logs, and the native dialect's `code`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidChannel => "invalid_channel",
+            Self::TooManyChannels => "too_many_channels",
+            Self::UnknownProperty => "unknown_property",
+            Self::InvalidValue => "invalid_value",
+            Self::NotSupported => "not_supported",
+        }
+    }
 }
 
 /// One channel of a subscribe that was carried out.
@@ -161,3 +192,6 @@ pub enum Outcome<'a> {
     /// Refused whole.
     Refused(&'a Fault),
 }
+
+#[cfg(test)]
+mod tests;

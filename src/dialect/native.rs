@@ -1,28 +1,213 @@
-//! SKELETON.
-use super::{Dialect, Hello, Opening, Outcome, Rejected, Request, RequestId};
+//! Tapecast's own dialect: `GET /v1/ws`.
+//!
+//! Pure; `open` on the front's thread, the rest on the shard's. Patterns, `every_ms` and `resume` are refused here by
+//! name. Invariant: a request with an id is answered once, with the id as it came.
 
-/// SKELETON.
-#[derive(Debug)]
-pub struct Native;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::names::{decode, distinct, values};
+use super::{
+    Command, Dialect, Fault, FaultCode, Hello, Joined, Opening, Outcome, Rejected, Request, RequestId, Shape,
+    json,
+};
+use crate::channel::ChannelName;
+
+/// The dialect.
+pub(super) struct Native;
 
 impl Dialect for Native {
     fn name(&self) -> &'static str {
         "native"
     }
 
-    fn open(&self, _path: &str, _query: Option<&str>) -> Option<Result<Opening, String>> {
-        todo!()
+    fn open(&self, path: &str, query: Option<&str>) -> Option<Result<Opening, String>> {
+        (path == "/v1/ws").then(|| open(query.unwrap_or("")))
     }
 
-    fn greet(&self, _hello: &Hello<'_>, _out: &mut Vec<u8>) {
-        todo!()
+    fn greet(&self, hello: &Hello<'_>, out: &mut Vec<u8>) {
+        let limits = Limits { channels: hello.channels_max, message_bytes: hello.message_bytes_max };
+        let greeting = Greeting {
+            op: "hello",
+            epoch: hello.epoch,
+            version: env!("CARGO_PKG_VERSION"),
+            heartbeat_ms: hello.heartbeat_ms,
+            limits,
+        };
+        json::push(&greeting, out);
     }
 
-    fn read(&self, _message: &[u8]) -> Result<Request, Rejected> {
-        todo!()
+    fn read(&self, message: &[u8]) -> Result<Request, Rejected> {
+        let read: Message<'_> = json::parse(message).map_err(|fault| Rejected {
+            id: RequestId(json::salvage_id(message).and_then(|id| read_id(id).ok())),
+            fault,
+        })?;
+        let id = match read.id.map(read_id).transpose() {
+            Ok(id) => RequestId(id),
+            Err(fault) => return Err(Rejected { id: RequestId(None), fault }),
+        };
+        match read.command() {
+            Ok(command) => Ok(Request { id, command }),
+            Err(fault) => Err(Rejected { id, fault }),
+        }
     }
 
-    fn answer(&self, _id: &RequestId, _outcome: &Outcome<'_>, _out: &mut Vec<u8>) {
-        todo!()
+    fn answer(&self, id: &RequestId, outcome: &Outcome<'_>, out: &mut Vec<u8>) {
+        match outcome {
+            Outcome::Subscribed(_) | Outcome::Unsubscribed(_) if id.0.is_none() => {}
+            Outcome::Subscribed(joined) => {
+                open_answer("ack", id, out);
+                out.extend_from_slice(br#","channels":"#);
+                json::push_array(*joined, out, push_joined);
+                out.push(b'}');
+            }
+            Outcome::Unsubscribed(names) => {
+                open_answer("ack", id, out);
+                out.extend_from_slice(br#","channels":"#);
+                json::push_array(*names, out, push_left);
+                out.push(b'}');
+            }
+            Outcome::Listed(names) => {
+                open_answer("list", id, out);
+                out.extend_from_slice(br#","channels":"#);
+                json::push_array(*names, out, |name, out| json::push(*name, out));
+                out.push(b'}');
+            }
+            Outcome::Pong => {
+                open_answer("pong", id, out);
+                out.push(b'}');
+            }
+            Outcome::Refused(fault) => push_error(id, fault, out),
+            // No command of this dialect asks for a shape.
+            Outcome::ShapeSet | Outcome::ShapeIs(_) => {}
+        }
     }
+}
+
+#[derive(Serialize)]
+struct Greeting<'a> {
+    op: &'static str,
+    epoch: &'a str,
+    version: &'static str,
+    heartbeat_ms: u64,
+    limits: Limits,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    channels: usize,
+    message_bytes: usize,
+}
+
+fn open(query: &str) -> Result<Opening, String> {
+    let mut channels = Vec::new();
+    for list in values(query, "channels") {
+        let list = decode(list).ok_or("channels: not UTF-8")?;
+        for name in list.split(',').filter(|name| !name.is_empty()) {
+            channels.push(read_channel(name).map_err(|fault| format!("channels: {}", fault.text))?);
+        }
+    }
+    Ok(Opening { dialect: &Native, shape: Shape::Native, channels: distinct(channels) })
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    op: Op,
+    #[serde(borrow, default, deserialize_with = "json::present")]
+    id: Option<&'a RawValue>,
+    channels: Option<Vec<String>>,
+    snapshot: Option<bool>,
+    every_ms: Option<u64>,
+    resume: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Op {
+    Subscribe,
+    Unsubscribe,
+    List,
+    Ping,
+}
+
+impl Message<'_> {
+    fn command(&self) -> Result<Command, Fault> {
+        match self.op {
+            Op::Subscribe => self.subscribe(),
+            Op::Unsubscribe => Ok(Command::Unsubscribe { channels: self.read_channels()? }),
+            Op::List => Ok(Command::List),
+            Op::Ping => Ok(Command::Ping),
+        }
+    }
+
+    fn subscribe(&self) -> Result<Command, Fault> {
+        if self.every_ms.is_some_and(|every_ms| every_ms > 0) {
+            return Err(not_supported("every_ms is not supported yet: leave it out, or send 0"));
+        }
+        if self.resume.is_some() {
+            return Err(not_supported("resume is not supported yet: leave it out"));
+        }
+        Ok(Command::Subscribe { channels: self.read_channels()?, snapshot: self.snapshot.unwrap_or(true) })
+    }
+
+    fn read_channels(&self) -> Result<Vec<ChannelName>, Fault> {
+        let Some(names) = &self.channels else {
+            return Err(Fault::new(FaultCode::InvalidRequest, "missing field `channels`"));
+        };
+        let channels: Result<Vec<_>, _> = names.iter().map(|name| read_channel(name)).collect();
+        channels.map(distinct)
+    }
+}
+
+fn read_channel(name: &str) -> Result<ChannelName, Fault> {
+    if name.contains('*') {
+        return Err(not_supported(&format!("patterns are not supported yet: {name:?}")));
+    }
+    ChannelName::parse(name).map_err(|why| Fault::new(FaultCode::InvalidChannel, format!("{why}: {name:?}")))
+}
+
+/// An id as it came.
+fn read_id(raw: &RawValue) -> Result<Box<str>, Fault> {
+    if json::is_integer(raw) || json::is_string(raw) {
+        return Ok(raw.get().into());
+    }
+    Err(Fault::new(FaultCode::InvalidRequest, "id must be an integer or a string"))
+}
+
+fn not_supported(text: &str) -> Fault {
+    Fault::new(FaultCode::NotSupported, text)
+}
+
+/// Appends an answer as far as its id.
+fn open_answer(op: &str, id: &RequestId, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"op":"#);
+    json::push(op, out);
+    if let Some(id) = &id.0 {
+        out.extend_from_slice(br#","id":"#);
+        out.extend_from_slice(id.as_bytes());
+    }
+}
+
+fn push_joined(joined: &Joined<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"channel":"#);
+    json::push(joined.channel, out);
+    out.extend_from_slice(br#","seq":"#);
+    json::push(&joined.sequence, out);
+    out.push(b'}');
+}
+
+fn push_left(name: &ChannelName, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"channel":"#);
+    json::push(name.as_str(), out);
+    out.push(b'}');
+}
+
+fn push_error(id: &RequestId, fault: &Fault, out: &mut Vec<u8>) {
+    open_answer("error", id, out);
+    out.extend_from_slice(br#","code":"#);
+    json::push(fault.code.label(), out);
+    out.extend_from_slice(br#","message":"#);
+    json::push(&fault.text, out);
+    out.push(b'}');
 }

@@ -89,3 +89,57 @@ fn open_native(label: &Label<'_>, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(br#","data":"#);
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const PAYLOAD: &str = r#"{"e":"trade","p":"0.10","q":[1,2]}"#;
+
+    fn encode(shape: Shape, mark: Mark) -> String {
+        let label =
+            Label { channel: "币安@trade", sequence: u64::MAX, wall_us: 1_723_161_254_024_619, mark };
+        let mut out = Vec::new();
+        shape.open(&label, &mut out);
+        out.extend_from_slice(PAYLOAD.as_bytes());
+        out.extend_from_slice(shape.close());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_shape_has_its_own_index_below_the_count() {
+        for (index, shape) in [Shape::Payload, Shape::Combined, Shape::Native].into_iter().enumerate() {
+            assert_eq!(shape.index(), index);
+        }
+        assert_eq!(Shape::Native.index() + 1, Shape::COUNT);
+    }
+
+    #[test]
+    fn a_payload_stands_alone_or_in_its_envelope() {
+        assert_eq!(encode(Shape::Payload, Mark::Live), PAYLOAD);
+        let combined = format!(r#"{{"stream":"币安@trade","data":{PAYLOAD}}}"#);
+        assert_eq!(encode(Shape::Combined, Mark::Skipped(1)), combined, "no word for what was skipped");
+        let head = r#"{"ch":"币安@trade","seq":18446744073709551615,"ts":1723161254024619"#;
+        assert_eq!(encode(Shape::Native, Mark::Live), format!(r#"{head},"data":{PAYLOAD}}}"#));
+        assert_eq!(
+            encode(Shape::Native, Mark::Snapshot),
+            format!(r#"{head},"snap":true,"data":{PAYLOAD}}}"#)
+        );
+        assert_eq!(
+            encode(Shape::Native, Mark::Skipped(6)),
+            format!(r#"{head},"skipped":6,"data":{PAYLOAD}}}"#)
+        );
+    }
+
+    #[test]
+    fn every_shape_with_every_mark_is_json() {
+        for shape in [Shape::Payload, Shape::Combined, Shape::Native] {
+            for mark in [Mark::Live, Mark::Snapshot, Mark::Skipped(u64::MAX)] {
+                let message = encode(shape, mark);
+                assert!(serde_json::from_str::<Value>(&message).is_ok(), "{message}");
+            }
+        }
+    }
+}
