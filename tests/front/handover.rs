@@ -8,7 +8,7 @@ use std::time::Duration;
 use tapecast::front::{Front, Options};
 
 use crate::harness::{
-    ACCEPT, GET, Harness, assert_refused, assert_switches, everything, exactly, handshake, head, now, options,
+    ACCEPT, Harness, assert_refused, assert_switches, everything, exactly, handshake, head, now, options,
 };
 
 #[test]

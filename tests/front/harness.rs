@@ -27,7 +27,7 @@ pub(crate) type Counter = fn(&Stats) -> &AtomicU64;
 /// A front on a thread of its own, and the shards' ends of its mailboxes.
 pub(crate) struct Harness {
     pub(crate) address: SocketAddr,
-    pub(crate) stats: Arc<Stats>,
+    stats: Arc<Stats>,
     pub(crate) posts: Vec<Post>,
     bell: Arc<Notify>,
     waiting: Runtime,
