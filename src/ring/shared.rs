@@ -103,7 +103,7 @@ impl Ring {
     /// Gives up everything below a position. Release: who loads this floor sees the refreshes stored before. The fence
     /// pairs with the one in `still_whole`: who sees a word stored after this sees this floor.
     pub(super) fn publish_floor(&self, floor: Position) {
-        self.floor.store(floor, Ordering::Release);
+        self.floor.store(floor, weaken::release(Weak::FloorRelease));
         weaken::fence_unless(Weak::WriterFence, Ordering::Release);
     }
 

@@ -17,6 +17,8 @@ pub enum Weak {
     TailRelease,
     /// Release of a channel's latest position.
     LatestRelease,
+    /// Release of the floor.
+    FloorRelease,
     /// Refresh first, floor afterwards.
     RefreshFirst,
     /// Refresh at all.
@@ -63,7 +65,9 @@ mod model {
     /// Runs a model without one thing.
     pub fn without<T>(what: Weak, model: impl FnOnce() -> T) -> T {
         WITHOUT.set(Some(what));
-        model()
+        let outcome = model();
+        WITHOUT.set(None);
+        outcome
     }
 
     pub(in super::super) fn is(what: Weak) -> bool {
