@@ -15,7 +15,6 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::clock::Now;
-use super::faults::Faults;
 use super::line::{self, Answers, Line, Parsed, Record, Splitter};
 use super::listener::Seat;
 use super::refusal::{Refusal, RefusalCode};
@@ -112,7 +111,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineFeed<S> {
             if self.talk.answers.is_full() {
                 return Poll::Pending;
             }
-            let mut room = ReadBuf::new(self.splitter.room());
+            let room = self.splitter.room();
+            let bytes_max = room.len().min(TURN_BYTES);
+            let mut room = ReadBuf::new(&mut room[..bytes_max]);
             std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
             let bytes = room.filled().len();
             self.splitter.filled(bytes);
@@ -145,7 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineFeed<S> {
 
     async fn ended(mut self) {
         if self.splitter.is_inside_line() {
-            self.talk.faults.cut_off();
+            self.talk.seat.faults.cut_off();
         }
         self.farewell().await;
     }
@@ -178,7 +179,6 @@ struct Conversation {
     seat: Rc<Seat>,
     session: session::Shared,
     answers: Answers,
-    faults: Faults,
     authorized: bool,
     /// Lines so far, `AUTH` and bad ones too.
     lines: u64,
@@ -193,7 +193,6 @@ impl Conversation {
         Self {
             session: session::Shared::default(),
             answers: Answers::default(),
-            faults: seat.faults(),
             authorized: seat.intake.admits(None),
             lines: 0,
             accepted: 0,
@@ -225,7 +224,9 @@ impl Conversation {
         };
         if let Err(refusal) = heard {
             self.answers.error(self.lines, refusal.code.as_str(), &refusal.message);
-            self.faults.refused(&refusal, text, now);
+            // A token does not go into a log, whatever is wrong with its line.
+            let text = if text.starts_with(b"AUTH") { b"AUTH" } else { text };
+            self.seat.faults.refused(&refusal, text, now);
         }
         true
     }
@@ -257,7 +258,7 @@ impl Conversation {
 
     fn refuse_entry(&mut self) {
         self.answers.error(1, "unauthorized", "the first line must be 'AUTH <token>' with the right token");
-        self.faults.unauthorized();
+        self.seat.faults.unauthorized();
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::harness::{Feed, PATIENCE, Stage, options};
+use crate::harness::{Feed, PATIENCE, Stage, options, ping_until};
 use socket2::{Domain, Socket, Type};
 use tapecast::ingest::{Ingest, Options, RefusalCode, Stats};
 use tapecast::ring::{Kind, Next};
@@ -23,12 +23,12 @@ fn a_feed_that_does_not_read_its_answers_is_not_read_either() {
     // It has come to a stop when so many pings of another feed see no progress.
     let mut other = stage.feed();
     let (mut refused, mut unchanged) = (0, 0);
-    while unchanged < 1_000 {
-        other.ping();
+    ping_until(&mut other, || {
         let now = stage.refused(RefusalCode::Malformed);
         unchanged = if now == refused && now > 0 { unchanged + 1 } else { 0 };
         refused = now;
-    }
+        unchanged == 1_000
+    });
     assert!(refused < LINES / 2, "{refused} lines were read of a feed that reads nothing");
     for line in 1..=LINES {
         assert_eq!(deaf.error(), format!("{line} malformed"));
@@ -88,17 +88,13 @@ impl Feed<TcpStream> {
 #[test]
 fn a_silent_channel_expires_and_its_place_is_another_ones() {
     let mut stage =
-        Stage::with(Options { expire_after: Duration::from_millis(40), channels_max: 1, ..options() });
+        Stage::with(Options { expire_after: Duration::from_millis(500), channels_max: 1, ..options() });
     let mut feed = stage.feed();
     feed.send("a@trade 1\n");
     feed.ping();
     assert_eq!(stage.published().len(), 1);
-    let mut tries = 0;
-    while stage.catalogue.find("a@trade").is_some() {
-        feed.ping();
-        tries += 1;
-    }
-    assert!(tries > 0, "not at once");
+    assert!(stage.catalogue.find("a@trade").is_some(), "not at once");
+    ping_until(&mut feed, || stage.catalogue.find("a@trade").is_none());
     let Next::Entry(entry) = stage.reader.next() else { panic!("no entry of the end") };
     assert_eq!((entry.kind, entry.channel, entry.generation, entry.sequence), (Some(Kind::Expired), 0, 0, 1));
     assert!(stage.reader.ring().latest(0).is_none());
@@ -118,9 +114,7 @@ fn more_connections_than_allowed_are_closed() {
     assert_eq!(three.answer(), "");
     assert_eq!(stage.stats.connections_refused.load(Ordering::Relaxed), 1);
     drop(one);
-    while stage.stats.connections.load(Ordering::Relaxed) > 1 {
-        two.ping();
-    }
+    ping_until(&mut two, || stage.stats.connections.load(Ordering::Relaxed) == 1);
     assert_eq!(stage.feed().ping(), 0);
 }
 

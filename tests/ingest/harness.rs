@@ -203,6 +203,12 @@ impl<S: Read + Write> Feed<S> {
     }
 }
 
+/// Pings another feed until `done`, for each answer is a turn of the stage; panics if it does not come about.
+pub(crate) fn ping_until<S: Read + Write>(feed: &mut Feed<S>, mut done: impl FnMut() -> bool) {
+    const TURNS_MAX: usize = 500_000;
+    assert!((0..TURNS_MAX).any(|_| done() || feed.ping() == u64::MAX), "it did not come about");
+}
+
 pub(crate) fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(channel, payload)| ((*channel).to_owned(), (*payload).to_owned())).collect()
 }

@@ -118,6 +118,12 @@ fn unknown_paths_and_methods_have_their_answers() {
     assert_eq!(ask(&stage, "DELETE /ingest HTTP/1.1", b"").0, 405);
     assert_eq!(ask(&stage, "GET /ingest HTTP/1.1", b"").0, 400, "no upgrade");
     assert_eq!(ask(&stage, "GET /ingest\r\n\r\n", b"").0, 400, "no HTTP");
+    let body = "GET /ingest HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\
+                \r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    assert_eq!(ask(&stage, body, b"hello").0, 400, "a body behind a handshake");
+    let old = "GET /ingest HTTP/1.1\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nX: y";
+    assert_eq!(ask(&stage, old, b"").0, 400, "another version");
+    assert_eq!(stage.refused(RefusalCode::Malformed), 8);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::atomic::Ordering;
 
-use crate::harness::{Published, Stage, options, pairs};
+use crate::harness::{Published, Stage, options, pairs, ping_until};
 use tapecast::ingest::RefusalCode;
 use tapecast::ring::Kind;
 
@@ -108,9 +108,7 @@ fn a_feed_that_is_gone_before_its_answers_still_gets_its_records_in() {
     assert_eq!((feed.ping(), other.ping()), (0, 0));
     feed.send("bad\na@trade 1\n".repeat(10_000));
     drop(feed);
-    while stage.stats.connections.load(Ordering::Relaxed) > 1 {
-        other.ping();
-    }
+    ping_until(&mut other, || stage.stats.connections.load(Ordering::Relaxed) == 1);
     assert_eq!(stage.payloads().len(), 10_000);
 }
 
