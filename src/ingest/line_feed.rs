@@ -35,15 +35,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut splitter = Splitter::new(seat.intake.line_bytes_max());
     splitter.room()[..first_bytes.len()].copy_from_slice(&first_bytes);
     splitter.filled(first_bytes.len());
-    LineFeed { stream, splitter, talk: Conversation::new(seat), deaf: false }.serve().await;
+    LineFeed { stream, splitter, talk: Conversation::new(seat) }.serve().await;
 }
 
 struct LineFeed<S> {
     stream: S,
     splitter: Splitter,
     talk: Conversation,
-    /// The feed takes no answers any more; what it still says is taken all the same.
-    deaf: bool,
 }
 
 /// What a turn over the buffered lines ended with.
@@ -89,9 +87,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineFeed<S> {
         let mut sequencer = intake.sequencer.borrow_mut();
         let now = Now::read();
         let turn = loop {
-            if self.deaf {
-                self.talk.answers.clear();
-            }
             if self.talk.answers.is_full() {
                 break Turn::AnswersFull;
             }
@@ -135,10 +130,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineFeed<S> {
         while !self.talk.answers.unsent().is_empty() {
             match Pin::new(&mut self.stream).poll_write(cx, self.talk.answers.unsent()) {
                 Poll::Ready(Ok(bytes)) if bytes > 0 => self.talk.answers.sent(bytes),
-                Poll::Ready(_) => {
-                    self.deaf = true;
-                    self.talk.answers.clear();
-                }
+                // It takes no answers any more; what it said before it went is taken all the same.
+                Poll::Ready(_) => self.talk.answers.clear(),
                 Poll::Pending => return,
             }
         }
