@@ -3,6 +3,7 @@
 //! Ingest thread; every refusal of the stage is counted here. What a feed sent is shown escaped and cut, never as it
 //! came. Invariant: a fault that got no line of its own is told as a number in the next one.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::Stats;
@@ -19,24 +20,24 @@ const QUIET_NS: u64 = 1_000_000_000;
 pub(super) struct Faults {
     feed: Arc<str>,
     stats: Arc<Stats>,
-    quiet_until_ns: u64,
-    unlogged: u64,
+    quiet_until_ns: Cell<u64>,
+    unlogged: Cell<u64>,
 }
 
 impl Faults {
     pub(super) fn new(feed: Arc<str>, stats: Arc<Stats>) -> Self {
-        Self { feed, stats, quiet_until_ns: 0, unlogged: 0 }
+        Self { feed, stats, quiet_until_ns: Cell::new(0), unlogged: Cell::new(0) }
     }
 
     /// A record was refused; `text` is what the feed sent.
-    pub(super) fn refused(&mut self, refusal: &Refusal, text: &[u8], now: Now) {
+    pub(super) fn refused(&self, refusal: &Refusal, text: &[u8], now: Now) {
         add(&self.stats.refused[refusal.code as usize], 1);
-        if now.monotonic_ns < self.quiet_until_ns {
-            self.unlogged += 1;
+        if now.monotonic_ns < self.quiet_until_ns.get() {
+            self.unlogged.set(self.unlogged.get() + 1);
             return;
         }
-        self.quiet_until_ns = now.monotonic_ns + QUIET_NS;
-        let (code, unlogged) = (refusal.code.as_str(), std::mem::take(&mut self.unlogged));
+        self.quiet_until_ns.set(now.monotonic_ns + QUIET_NS);
+        let (code, unlogged) = (refusal.code.as_str(), self.unlogged.take());
         let (feed, excerpt) = (&*self.feed, excerpt(text));
         tracing::warn!(feed, code, why = ?refusal.message, text = ?excerpt, unlogged, "record refused");
     }

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::clock::Now;
 use super::intake::{Answer, EnvelopeFeed};
 use super::listener::Seat;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, RefusalCode};
 use super::websocket;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ where
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(why) = connection.await {
-        seat.faults().broken(&why.to_string());
+        count_misuse(&seat, &why.to_string(), b"");
     }
 }
 
@@ -53,19 +53,19 @@ async fn reply(request: Request<Incoming>, seat: Rc<Seat>) -> Reply {
     let route = match (request.uri().path(), request.method()) {
         ("/ingest", &Method::GET) => Route::Ingest,
         ("/publish", &Method::POST) => Route::Publish,
-        ("/ingest", _) => return wrong_method("GET"),
-        ("/publish", _) => return wrong_method("POST"),
-        _ => return plain(StatusCode::NOT_FOUND, "not_found", "GET /ingest or POST /publish"),
+        ("/ingest", _) => return wrong_method(&seat, "GET"),
+        ("/publish", _) => return wrong_method(&seat, "POST"),
+        (path, _) => return unknown_path(&seat, path),
     };
     if !seat.intake.admits(bearer(request.headers())) {
-        seat.faults().unauthorized();
+        seat.faults.unauthorized();
         let reply = plain(StatusCode::UNAUTHORIZED, "unauthorized", "wrong or missing bearer token");
         return with(reply, header::WWW_AUTHENTICATE, "Bearer");
     }
     let feed = match session(&request).and_then(|name| EnvelopeFeed::new(Rc::clone(&seat), name.as_deref())) {
         Ok(feed) => feed,
         Err(refusal) => {
-            seat.faults().refused(&refusal, b"", Now::read());
+            seat.faults.refused(&refusal, b"", Now::read());
             return plain(StatusCode::BAD_REQUEST, refusal.code.as_str(), &refusal.message);
         }
     };
@@ -84,15 +84,15 @@ fn ingest(mut request: Request<Incoming>, feed: EnvelopeFeed) -> Reply {
     // A body behind an upgrade is how a second request is smuggled past a proxy.
     let has_body = !request.body().is_end_stream();
     if has_body || !fastwebsockets::upgrade::is_upgrade_request(&request) {
-        return no_upgrade();
+        return no_upgrade(&feed.seat);
     }
     let Ok((response, upgrade)) = fastwebsockets::upgrade::upgrade(&mut request) else {
-        return no_upgrade();
+        return no_upgrade(&feed.seat);
     };
     tokio::task::spawn_local(async move {
         match upgrade.await {
             Ok(socket) => websocket::serve(socket, feed).await,
-            Err(why) => feed.faults.broken(&why.to_string()),
+            Err(why) => feed.seat.faults.broken(&why.to_string()),
         }
     });
     response.map(|_| Full::default())
@@ -102,7 +102,7 @@ async fn publish(request: Request<Incoming>, mut feed: EnvelopeFeed) -> Reply {
     let is_lines = is_ndjson(request.headers());
     let body = match body(request, feed.seat.intake.message_bytes_max()).await {
         Ok(body) => body,
-        Err(status) => return refuse_body(status, &mut feed),
+        Err(status) => return refuse_body(status, &feed),
     };
     let mut answer = Answer::default();
     if is_lines {
@@ -112,7 +112,7 @@ async fn publish(request: Request<Incoming>, mut feed: EnvelopeFeed) -> Reply {
             Ok(text) => feed.message(text, &mut answer).await,
             Err(_) => {
                 let refusal = Refusal::invalid_utf8();
-                feed.faults.refused(&refusal, &body, Now::read());
+                feed.seat.faults.refused(&refusal, &body, Now::read());
                 answer.reject(0, &refusal);
             }
         }
@@ -139,13 +139,13 @@ async fn body(request: Request<Incoming>, bytes_max: usize) -> Result<Bytes, Sta
     }
 }
 
-fn refuse_body(status: StatusCode, feed: &mut EnvelopeFeed) -> Reply {
+fn refuse_body(status: StatusCode, feed: &EnvelopeFeed) -> Reply {
     if status == StatusCode::PAYLOAD_TOO_LARGE {
-        let refusal = Refusal::new(super::RefusalCode::TooLarge, "the body is over the limit");
-        feed.faults.refused(&refusal, b"", Now::read());
+        let refusal = Refusal::new(RefusalCode::TooLarge, "the body is over the limit");
+        feed.seat.faults.refused(&refusal, b"", Now::read());
         return plain(status, refusal.code.as_str(), &refusal.message);
     }
-    feed.faults.cut_off();
+    feed.seat.faults.cut_off();
     plain(status, "cut_off", "the body did not come whole, or not in time")
 }
 
@@ -169,15 +169,27 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application/x-ndjson")
 }
 
-fn wrong_method(allowed: &'static str) -> Reply {
+fn unknown_path(seat: &Seat, path: &str) -> Reply {
+    count_misuse(seat, "unknown path", path.as_bytes());
+    plain(StatusCode::NOT_FOUND, "not_found", "GET /ingest or POST /publish")
+}
+
+fn wrong_method(seat: &Seat, allowed: &'static str) -> Reply {
+    count_misuse(seat, "wrong method", b"");
     let reply = plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "see 'Allow'");
     with(reply, header::ALLOW, allowed)
 }
 
-fn no_upgrade() -> Reply {
+fn no_upgrade(seat: &Seat) -> Reply {
+    count_misuse(seat, "not a WebSocket handshake", b"");
     let reply =
         plain(StatusCode::BAD_REQUEST, "no_websocket", "GET /ingest is a WebSocket handshake, version 13");
     with(with(reply, header::SEC_WEBSOCKET_VERSION, "13"), header::CONNECTION, "close")
+}
+
+// A request that carries no record is refused as one that is none.
+fn count_misuse(seat: &Seat, why: &str, text: &[u8]) {
+    seat.faults.refused(&Refusal::new(RefusalCode::Malformed, why.to_owned()), text, Now::read());
 }
 
 fn plain(status: StatusCode, code: &str, message: &str) -> Reply {
