@@ -1,12 +1,30 @@
-//! The front: accept, HTTP, handshake, hand-over to a shard.
-//! SKELETON: the public face below is the contract.
+//! The front: accept, limits, HTTP, WebSocket handshake, hand-over to a shard.
+//!
+//! Thread: front, a current-thread runtime. It must never block, and never write a byte behind a handshake's answer.
+//! Invariant: whatever is taken for a connection (a permit, a place in a mailbox) is owned by the one task that
+//! serves it, and goes with the socket or with the task.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::watch;
+
 use crate::shard::mailbox::Mailbox;
+
+mod acceptor;
+mod handover;
+mod limits;
+mod refusal;
+mod routes;
+
+use acceptor::Acceptor;
+
+/// Connections that may wait to be accepted: room for a reconnect storm. The kernel caps it at its `somaxconn`.
+const BACKLOG: i32 = 4096;
 
 /// What the front must know.
 #[derive(Clone, Debug)]
@@ -21,7 +39,8 @@ pub struct Options {
     pub handshakes_max: usize,
     /// Bytes of a request's head.
     pub head_bytes_max: usize,
-    /// Time for a request's head.
+    /// Time for a request's head. A connection that is not handed over is told to end after twice this, and has a
+    /// second for the answer it is at and one to read it.
     pub head_timeout: Duration,
     /// Channels that a handshake may subscribe to.
     pub channels_max: usize,
@@ -32,7 +51,7 @@ pub struct Options {
 pub struct Stats {
     /// Connections accepted.
     pub accepted: AtomicU64,
-    /// Connections now, those handed over included.
+    /// Connections now, those handed over included. Falls on the thread that drops the permit.
     pub connections: AtomicU64,
     /// Connections handed to a shard.
     pub upgraded: AtomicU64,
@@ -52,27 +71,68 @@ pub struct Stats {
     pub accept_errors: AtomicU64,
 }
 
+/// Which counter a refusal goes to.
+type Counter = fn(&Stats) -> &AtomicU64;
+
+/// Counts one.
+fn count(counter: &AtomicU64) {
+    // ORDERING: Relaxed: a counter guards no other memory.
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What every connection's task may look at.
+struct Shared {
+    options: Options,
+    stats: Arc<Stats>,
+    shards: Vec<Mailbox>,
+}
+
 /// A bound listener, nothing accepted yet.
 #[derive(Debug)]
-pub struct Front {}
+pub struct Front {
+    listener: TcpListener,
+    address: SocketAddr,
+    options: Options,
+    stats: Arc<Stats>,
+}
 
 impl Front {
     /// Binds the listener.
     ///
     /// # Errors
     /// The address that could not be bound, and why.
-    pub fn bind(_options: Options, _stats: Arc<Stats>) -> std::io::Result<Self> {
-        todo!()
+    pub fn bind(options: Options, stats: Arc<Stats>) -> io::Result<Self> {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", options.listen));
+        let listener = listen(options.listen).map_err(named)?;
+        let address = listener.local_addr().map_err(named)?;
+        Ok(Self { listener, address, options, stats })
     }
 
     /// Where it really listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        todo!()
+        self.address
     }
 
-    /// Accepts until `shutdown` says true. On a current-thread runtime.
-    pub async fn run(self, _shards: Vec<Mailbox>, _shutdown: tokio::sync::watch::Receiver<bool>) {
-        todo!()
+    /// Accepts until `shutdown` says true or its sender is gone, then gives the handshakes in progress one second.
+    /// On a current-thread runtime. Connections handed over are the shards'; nothing here outlives the return.
+    pub async fn run(self, shards: Vec<Mailbox>, shutdown: watch::Receiver<bool>) {
+        let address = self.address;
+        let shared = Shared { options: self.options, stats: self.stats, shards };
+        match tokio::net::TcpListener::from_std(self.listener) {
+            Ok(listener) => Acceptor::new(listener, shared, shutdown).run().await,
+            Err(error) => tracing::error!(%address, %error, "the front cannot use its listener"),
+        }
     }
+}
+
+/// Not `std`'s `bind`: its backlog of 128 turns a reconnect storm into time-outs.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted server takes its port back while old connections are still in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }

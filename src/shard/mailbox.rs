@@ -52,14 +52,15 @@ pub struct Reservation {
 }
 
 /// The shard's side.
-pub(super) struct Post {
+pub struct Post {
     receiver: Receiver<Letter>,
     places: Arc<AtomicUsize>,
     population: Arc<AtomicUsize>,
 }
 
 /// A mailbox for this many newborn letters, and one more for the shutdown. `bell` wakes the shard.
-pub(super) fn new(letters_max: usize, bell: Arc<Notify>) -> (Mailbox, Post) {
+#[must_use]
+pub fn new(letters_max: usize, bell: Arc<Notify>) -> (Mailbox, Post) {
     let (sender, receiver) = bounded(letters_max + 1);
     let places = Arc::new(AtomicUsize::new(letters_max));
     let population = Arc::new(AtomicUsize::new(0));
@@ -118,7 +119,8 @@ impl Drop for Reservation {
 
 impl Post {
     /// The next letter, if there is one; its place is free again.
-    pub(super) fn take(&self) -> Option<Letter> {
+    #[must_use]
+    pub fn take(&self) -> Option<Letter> {
         let letter = self.receiver.try_recv().ok()?;
         if matches!(letter, Letter::Newborn(_)) {
             self.places.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +129,7 @@ impl Post {
     }
 
     /// A subscriber is gone.
-    pub(super) fn departed(&self) {
+    pub fn departed(&self) {
         self.population.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,0 +1,190 @@
+//! The accept loop: one connection at a time, past the limits, into a task of its own.
+//!
+//! Thread: front. It must not wait for any connection, nor spin when `accept` fails.
+//! Invariant: at most `handshakes_max` connections are served at once; the others are refused or handed over.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+
+use super::handover::{Visitor, attend};
+use super::limits::{Exceeded, Limits, Permit};
+use super::refusal::Refuser;
+use super::{Counter, Options, Shared, count};
+
+/// Pause after an `accept` that failed for want of something of ours. The connection waits in the backlog, so
+/// `accept` would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Time for handshakes in progress when the server shuts down.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// Header fields of a request. hyper's default, set because the answer to one more (431) is promised.
+const HEADERS_MAX: usize = 100;
+
+/// Bytes below which hyper refuses to make a buffer.
+const HYPER_BUFFER_BYTES_MIN: usize = 8192;
+
+/// The listener and all connections that are not handed over.
+pub(super) struct Acceptor {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    shutdown: watch::Receiver<bool>,
+    http: http1::Builder,
+    limits: Limits,
+    serving: JoinSet<()>,
+    refuser: Refuser,
+    /// Whether the last `accept` failed: a lasting shortage is logged once, not ten times a second.
+    starved: bool,
+}
+
+impl Acceptor {
+    pub(super) fn new(listener: TcpListener, shared: Shared, shutdown: watch::Receiver<bool>) -> Self {
+        let options = &shared.options;
+        let stats = Arc::clone(&shared.stats);
+        Self {
+            http: http(options),
+            limits: Limits::new(options.connections_max, options.connections_per_address_max, stats),
+            listener,
+            shared: Arc::new(shared),
+            shutdown,
+            serving: JoinSet::new(),
+            refuser: Refuser::default(),
+            starved: false,
+        }
+    }
+
+    /// Accepts until the shutdown, then lets what is being served end.
+    pub(super) async fn run(mut self) {
+        let mut signal = self.shutdown.clone();
+        let mut stop = pin!(stopped(&mut signal));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(ended) = self.serving.join_next() => note(ended),
+                accepted = self.listener.accept() => {
+                    let Some(pause) = self.take(accepted) else { continue };
+                    tokio::select! {
+                        () = &mut stop => break,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Takes one result of `accept`; says how long not to accept.
+    fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) -> Option<Duration> {
+        match accepted {
+            Ok((socket, peer)) => {
+                self.starved = false;
+                count(&self.shared.stats.accepted);
+                self.receive(socket, peer);
+                None
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) -> Option<Duration> {
+        count(&self.shared.stats.accept_errors);
+        if is_the_clients(error) {
+            return None;
+        }
+        if !self.starved {
+            tracing::error!(%error, "cannot accept connections; trying again every 100 ms");
+        }
+        self.starved = true;
+        Some(ACCEPT_PAUSE)
+    }
+
+    fn receive(&mut self, socket: TcpStream, peer: SocketAddr) {
+        // It fails only for a client that is gone already.
+        if socket.set_nodelay(true).is_err() {
+            return;
+        }
+        match self.admit(peer) {
+            Ok(permit) => {
+                let (http, shared) = (self.http.clone(), Arc::clone(&self.shared));
+                self.serving.spawn(attend(
+                    Visitor { socket, peer, permit },
+                    http,
+                    shared,
+                    self.shutdown.clone(),
+                ));
+            }
+            Err((counter, reason)) => {
+                count(counter(&self.shared.stats));
+                // A storm of reconnects is counted; a line for each would only make it worse.
+                tracing::debug!(%peer, reason, "refused");
+                self.refuser.refuse(socket, reason);
+            }
+        }
+    }
+
+    fn admit(&mut self, peer: SocketAddr) -> Result<Permit, (Counter, &'static str)> {
+        let permit = self.limits.admit(peer.ip()).map_err(|exceeded| -> (Counter, _) {
+            match exceeded {
+                Exceeded::Total => (|stats| &stats.refused_total, "too many connections"),
+                Exceeded::Address => {
+                    (|stats| &stats.refused_address, "too many connections from this address")
+                }
+            }
+        })?;
+        if self.serving.len() >= self.shared.options.handshakes_max {
+            return Err((|stats| &stats.refused_busy, "too many handshakes at once"));
+        }
+        Ok(permit)
+    }
+
+    /// Closes the listener, so that clients go elsewhere at once, and waits for what is being served.
+    async fn drain(self) {
+        drop(self.listener);
+        let mut serving = self.serving;
+        let all = async {
+            while let Some(ended) = serving.join_next().await {
+                note(ended);
+            }
+        };
+        // What is not done by then ends with the set.
+        let _ = tokio::time::timeout(DRAIN_TIME, all).await;
+    }
+}
+
+/// Resolves when the server shuts down. A sender that is gone means the same.
+pub(super) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+fn http(options: &Options) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(options.head_timeout)
+        .max_headers(HEADERS_MAX)
+        .max_header_size(options.head_bytes_max)
+        .max_buf_size(options.head_bytes_max.max(HYPER_BUFFER_BYTES_MIN));
+    http
+}
+
+/// Whether `accept` only tells of a connection that broke while it waited: the next one is fine.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// A task that panicked took its connection with it and nothing else; that it did is our bug.
+fn note(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task failed");
+    }
+}
