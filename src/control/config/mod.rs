@@ -20,8 +20,8 @@ mod stages;
 mod value;
 
 use layer::Setting;
-use problem::Checks;
-pub use problem::{Problem, Problems};
+pub use problem::Problems;
+use problem::{Checks, Problem};
 use sections::Written;
 
 /// What a server needs to run.
@@ -195,6 +195,7 @@ mod tests {
             ),
             (&["heartbeat.ping_every=2m"], &["--set: heartbeat.ping_every", "2m"]),
             (&["outbox.torn_pool_bytes_max=1"], &["cannot hold one payload"]),
+            (&["limits.head_bytes=4096"], &["limits.head_bytes: 4096 cannot be", "from 8192 to"]),
             (&["limits.message_bytes=0"], &["limits.message_bytes: 0 would leave memory without a bound"]),
             (&["shards=0"], &["shards: 0 shards cannot be"]),
             (&["ingest.listen=none"], &["ingest.listen", "write ingest.unix too"]),

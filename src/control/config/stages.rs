@@ -27,6 +27,9 @@ const PAYLOAD_OVERHEAD_BYTES_MAX: usize = 128;
 /// A ring below this holds no market; one above it is a slip of the keyboard.
 const RING_BYTES: RangeInclusive<usize> = 1 << 16..=1 << 37;
 
+/// A request's head: hyper reads with a buffer of 8 KiB at least, and a megabyte of names is no request any more.
+const HEAD_BYTES: RangeInclusive<usize> = 8 << 10..=1 << 20;
+
 /// Longest path of a Unix socket: `sun_path` less its final zero.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
@@ -145,7 +148,10 @@ fn heartbeat(written: &Written, checks: &mut Checks) {
 pub(super) fn front(written: &Written, checks: &mut Checks) -> front::Options {
     let limits = &written.limits;
     bounds_memory(checks, "limits.handshakes", limits.handshakes);
-    bounds_memory(checks, "limits.head_bytes", limits.head_bytes);
+    checks.require(HEAD_BYTES.contains(&limits.head_bytes), "limits.head_bytes", || {
+        let (least, most) = (HEAD_BYTES.start(), HEAD_BYTES.end());
+        format!("{} cannot be; write a number from {least} to {most}", limits.head_bytes)
+    });
     not_zero_time(checks, "limits.head_timeout", limits.head_timeout);
     front::Options {
         listen: written.subscribers.listen,
