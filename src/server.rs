@@ -39,6 +39,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ring(error) => write!(f, "ring: {error}"),
+            Self::Start(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "{error}; end the process that has this address, or choose another one")
+            }
             Self::Start(error) => write!(f, "{error}"),
             Self::Died(thread) => write!(f, "thread {thread} died; the server cannot go on"),
         }
@@ -203,11 +206,22 @@ impl Drop for Obituary {
 impl Threads {
     fn new() -> Self {
         let (obituary, obituaries) = mpsc::channel(THREADS_MAX);
-        Self { running: Vec::new(), mailboxes: Vec::new(), stop: watch::Sender::new(false), obituaries, obituary }
+        Self {
+            running: Vec::new(),
+            mailboxes: Vec::new(),
+            stop: watch::Sender::new(false),
+            obituaries,
+            obituary,
+        }
     }
 
     /// Starts a thread with a runtime of its own. What `work` makes stays on that thread.
-    fn spawn<W: AsyncFnOnce() + Send + 'static>(&mut self, name: String, stage: Stage, work: W) -> io::Result<()> {
+    fn spawn<W: AsyncFnOnce() + Send + 'static>(
+        &mut self,
+        name: String,
+        stage: Stage,
+        work: W,
+    ) -> io::Result<()> {
         let runtime = current_thread()?;
         let obituary = Obituary { name: name.clone(), to: self.obituary.clone() };
         let body = move || {
@@ -223,7 +237,9 @@ impl Threads {
     async fn join(&mut self, stage: Stage) -> Result<(), Error> {
         while self.running.iter().any(|(_, of, _)| *of == stage) {
             let Some(name) = self.obituaries.recv().await else { return Ok(()) };
-            let Some(place) = self.running.iter().position(|(running, ..)| *running == name) else { continue };
+            let Some(place) = self.running.iter().position(|(running, ..)| *running == name) else {
+                continue;
+            };
             let (name, of, handle) = self.running.swap_remove(place);
             if handle.join().is_err() || of != stage {
                 return Err(Error::Died(name));
