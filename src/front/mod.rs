@@ -59,6 +59,8 @@ pub struct Stats {
     pub refused_total: AtomicU64,
     /// Refused: `connections_per_address_max` reached.
     pub refused_address: AtomicU64,
+    /// Refused: the process has hardly a file descriptor left.
+    pub refused_descriptors: AtomicU64,
     /// Refused: every mailbox full, or `handshakes_max` reached.
     pub refused_busy: AtomicU64,
     /// Handshakes that broke RFC 6455 or asked for something impossible.
@@ -103,7 +105,9 @@ impl Front {
     /// # Errors
     /// The address that could not be bound, and why.
     pub fn bind(options: Options, stats: Arc<Stats>) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", options.listen));
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("subscribers.listen {}: {error}", options.listen))
+        };
         let listener = listen(options.listen).map_err(named)?;
         let address = listener.local_addr().map_err(named)?;
         Ok(Self { listener, address, options, stats })

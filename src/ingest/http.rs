@@ -3,6 +3,7 @@
 //! Ingest thread, a task a connection; hyper's HTTP/1.1 with a bounded head and a time-out for it. Nothing of a body
 //! is read before its token was seen. Invariant: a body is bounded before it is kept.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,7 +35,9 @@ pub(super) async fn serve<S>(stream: S, seat: Rc<Seat>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let answered = Cell::new(false);
     let service = service_fn(|request| {
+        answered.set(true);
         let seat = Rc::clone(&seat);
         async move { Ok::<_, Infallible>(reply(request, seat).await) }
     });
@@ -44,8 +47,11 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    if let Err(why) = connection.await {
-        count_misuse(&seat, &why.to_string(), b"");
+    match connection.await {
+        // A kept connection on which no further request came.
+        Err(why) if why.is_timeout() && answered.get() => {}
+        Err(why) => seat.faults.broken(&why.to_string()),
+        Ok(()) => {}
     }
 }
 
@@ -53,12 +59,15 @@ async fn reply(request: Request<Incoming>, seat: Rc<Seat>) -> Reply {
     let route = match (request.uri().path(), request.method()) {
         ("/ingest", &Method::GET) => Route::Ingest,
         ("/publish", &Method::POST) => Route::Publish,
-        ("/ingest", _) => return wrong_method(&seat, "GET"),
-        ("/publish", _) => return wrong_method(&seat, "POST"),
-        (path, _) => return unknown_path(&seat, path),
+        ("/ingest", _) => return bad(&request, &seat, wrong_method("GET")),
+        ("/publish", _) => return bad(&request, &seat, wrong_method("POST")),
+        _ => {
+            let reply = plain(StatusCode::NOT_FOUND, "not_found", "GET /ingest or POST /publish");
+            return bad(&request, &seat, reply);
+        }
     };
     if !seat.intake.admits(bearer(request.headers())) {
-        seat.faults.unauthorized();
+        seat.faults.unauthorized(Now::read());
         let reply = plain(StatusCode::UNAUTHORIZED, "unauthorized", "wrong or missing bearer token");
         return with(reply, header::WWW_AUTHENTICATE, "Bearer");
     }
@@ -84,10 +93,10 @@ fn ingest(mut request: Request<Incoming>, feed: EnvelopeFeed) -> Reply {
     // A body behind an upgrade is how a second request is smuggled past a proxy.
     let has_body = !request.body().is_end_stream();
     if has_body || !fastwebsockets::upgrade::is_upgrade_request(&request) {
-        return no_upgrade(&feed.seat);
+        return bad(&request, &feed.seat, no_upgrade());
     }
     let Ok((response, upgrade)) = fastwebsockets::upgrade::upgrade(&mut request) else {
-        return no_upgrade(&feed.seat);
+        return bad(&request, &feed.seat, no_upgrade());
     };
     tokio::task::spawn_local(async move {
         match upgrade.await {
@@ -169,13 +178,13 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application/x-ndjson")
 }
 
-fn unknown_path(seat: &Seat, path: &str) -> Reply {
-    count_misuse(seat, "unknown path", path.as_bytes());
-    plain(StatusCode::NOT_FOUND, "not_found", "GET /ingest or POST /publish")
+/// Counts and logs a request that is refused whole.
+fn bad(request: &Request<Incoming>, seat: &Seat, reply: Reply) -> Reply {
+    seat.faults.bad_request(reply.status().as_str(), request.uri().path(), Now::read());
+    reply
 }
 
-fn wrong_method(seat: &Seat, allowed: &'static str) -> Reply {
-    count_misuse(seat, "wrong method", b"");
+fn wrong_method(allowed: &'static str) -> Reply {
     let reply = plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "see 'Allow'");
     with(reply, header::ALLOW, allowed)
 }

@@ -19,10 +19,8 @@ use super::line::{self, Answers, Line, Parsed, Record, Splitter};
 use super::listener::Seat;
 use super::refusal::{Refusal, RefusalCode};
 use super::sequencer::{Sequencer, Taken};
-use super::{TURN_BYTES, session};
+use super::{AUTH_TIMEOUT, TURN_BYTES, session};
 
-/// Where a token is asked for, the first line must have come by then.
-const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// A feed that is shown out has so long to read why.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -186,6 +184,7 @@ impl Conversation {
         Self {
             session: session::Shared::default(),
             answers: Answers::default(),
+            faults: seat.faults.clone(),
             authorized: seat.intake.admits(None),
             lines: 0,
             accepted: 0,
@@ -251,7 +250,7 @@ impl Conversation {
 
     fn refuse_entry(&mut self) {
         self.answers.error(1, "unauthorized", "the first line must be 'AUTH <token>' with the right token");
-        self.seat.faults.unauthorized();
+        self.faults.unauthorized(Now::read());
     }
 }
 

@@ -17,11 +17,12 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
+use tokio::time::timeout;
 
 use super::clock::Now;
 use super::faults::Faults;
 use super::sequencer::add;
-use super::{Intake, Stats, http, line_feed};
+use super::{AUTH_TIMEOUT, Intake, Stats, http, line_feed};
 
 /// Out of descriptors, an accept fails at once and again: this long it is left alone.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -174,6 +175,7 @@ async fn sweep(intake: &Rc<Intake>) {
 /// A connection's place among `connections_max`, given back when it is dropped.
 pub(super) struct Seat {
     pub(super) intake: Rc<Intake>,
+    /// For counting and logging what goes wrong on it.
     pub(super) faults: Faults,
 }
 
@@ -199,8 +201,16 @@ impl Drop for Seat {
 }
 
 async fn serve_tcp(mut stream: TcpStream, seat: Rc<Seat>) {
-    set_options(&stream);
-    let Ok((first_bytes, speaks)) = sniff(&mut stream).await else { return };
+    // Answers are small and waited for; a socket that refuses the option is slower, not wrong.
+    let _ = stream.set_nodelay(true);
+    let sniffed = match seat.intake.admits(None) {
+        true => sniff(&mut stream).await,
+        false => match timeout(AUTH_TIMEOUT, sniff(&mut stream)).await {
+            Ok(sniffed) => sniffed,
+            Err(_) => return seat.faults.unauthorized(Now::read()),
+        },
+    };
+    let Ok((first_bytes, speaks)) = sniffed else { return };
     match speaks {
         Speaks::Lines => line_feed::serve(stream, first_bytes, seat).await,
         Speaks::Http => {

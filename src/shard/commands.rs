@@ -143,8 +143,7 @@ impl Shard {
 
     fn refuse(&mut self, id: SubscriberId, request: &RequestId, fault: &Fault) {
         self.ledger.requests_refused += 1;
-        let member = &self.members[id as usize];
-        tracing::debug!(peer = %member.peer, code = ?fault.code, "a request was refused");
+        self.journal.refused(self.members[id as usize].peer, fault, self.now);
         self.answer(id, request, &Outcome::Refused(fault));
     }
 

@@ -69,6 +69,7 @@ impl Shard {
     pub(super) fn adopt(&mut self, newborn: Newborn) {
         let Newborn { socket, peer, read_ahead, opening, permit } = newborn;
         let Ok(socket) = Socket::adopt(socket, self.options.notsent_lowat_bytes) else {
+            self.journal.ended(peer, CloseReason::ClientVanished, self.now);
             return self.count_end(CloseReason::ClientVanished);
         };
         let serial = self.next_serial();
@@ -207,15 +208,14 @@ impl Shard {
         let timer = self.next_serial();
         let member = &mut self.members[id as usize];
         member.timer = timer;
-        let mut deadline = match member.life {
+        let unfinished = member.partial_since.map(|since| since + millis(self.options.close_timeout));
+        let deadline = match member.life {
             Life::Condemned { at, .. } => at,
             Life::Closing { deadline, .. } => deadline,
             Life::Newborn(_) | Life::Open => (member.pinged_at + millis(self.options.ping_every))
-                .min(member.heard_pong_at + millis(self.options.pong_timeout)),
+                .min(member.heard_pong_at + millis(self.options.pong_timeout))
+                .min(unfinished.unwrap_or(Millis::MAX)),
         };
-        if let Some(since) = member.partial_since {
-            deadline = deadline.min(since + millis(self.options.close_timeout));
-        }
         self.wheel.set(deadline, (id, timer));
     }
 
@@ -251,7 +251,7 @@ impl Shard {
         if let Some(outbox) = member.outbox.as_mut() {
             outbox.push_control(close);
         }
-        tracing::debug!(peer = %member.peer, reason = reason.label(), "closing a subscriber");
+        self.journal.ended(member.peer, reason, self.now);
         self.has_backlog(id);
         self.set_timer(id);
     }
@@ -314,10 +314,14 @@ impl Shard {
     pub(super) fn bury(&mut self, id: SubscriberId, reason: CloseReason) {
         self.retire(id);
         let Some(member) = self.members.try_remove(id as usize) else { return };
-        let reason = match member.life {
-            Life::Closing { reason, .. } | Life::Condemned { reason, .. } => reason,
-            Life::Newborn(_) | Life::Open => reason,
+        let (reason, is_told) = match member.life {
+            Life::Closing { reason, .. } => (reason, true),
+            Life::Condemned { reason, .. } => (reason, false),
+            Life::Newborn(_) | Life::Open => (reason, false),
         };
+        if !is_told {
+            self.journal.ended(member.peer, reason, self.now);
+        }
         if let Some(outbox) = member.outbox {
             self.ledger.slow -= 1;
             self.ledger.pending -= outbox.pending();

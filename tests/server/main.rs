@@ -1,0 +1,8 @@
+//! The whole program over real sockets: its binary as a child process, feeds and subscribers as clients of it.
+//!
+//! A file a promise or topic; `harness` starts and reads the server, `client` speaks to it. Nothing here looks inside the server:
+//! what a test knows it was sent, or it stands on `/metrics`. Invariant: no test waits for a time, each waits for a state.
+
+mod client;
+mod harness;
+mod join;
