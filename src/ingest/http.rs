@@ -189,16 +189,10 @@ fn wrong_method(allowed: &'static str) -> Reply {
     with(reply, header::ALLOW, allowed)
 }
 
-fn no_upgrade(seat: &Seat) -> Reply {
-    count_misuse(seat, "not a WebSocket handshake", b"");
+fn no_upgrade() -> Reply {
     let reply =
         plain(StatusCode::BAD_REQUEST, "no_websocket", "GET /ingest is a WebSocket handshake, version 13");
     with(with(reply, header::SEC_WEBSOCKET_VERSION, "13"), header::CONNECTION, "close")
-}
-
-// A request that carries no record is refused as one that is none.
-fn count_misuse(seat: &Seat, why: &str, text: &[u8]) {
-    seat.faults.refused(&Refusal::new(RefusalCode::Malformed, why.to_owned()), text, Now::read());
 }
 
 fn plain(status: StatusCode, code: &str, message: &str) -> Reply {

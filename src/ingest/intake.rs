@@ -63,7 +63,7 @@ impl EnvelopeFeed {
             Some(name) => seat.intake.sessions.borrow_mut().open(name)?,
             None => session::Shared::default(),
         };
-        Ok(Self { faults: seat.faults.clone(), seat, session, turn_bytes: 0 })
+        Ok(Self { seat, session, now: Now::default(), turn_bytes: 0 })
     }
 
     /// Takes one message: an envelope or an array of them.

@@ -184,7 +184,6 @@ impl Conversation {
         Self {
             session: session::Shared::default(),
             answers: Answers::default(),
-            faults: seat.faults.clone(),
             authorized: seat.intake.admits(None),
             lines: 0,
             accepted: 0,
@@ -250,7 +249,7 @@ impl Conversation {
 
     fn refuse_entry(&mut self) {
         self.answers.error(1, "unauthorized", "the first line must be 'AUTH <token>' with the right token");
-        self.faults.unauthorized(Now::read());
+        self.seat.faults.unauthorized(Now::read());
     }
 }
 

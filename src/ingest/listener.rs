@@ -201,8 +201,7 @@ impl Drop for Seat {
 }
 
 async fn serve_tcp(mut stream: TcpStream, seat: Rc<Seat>) {
-    // Answers are small and waited for; a socket that refuses the option is slower, not wrong.
-    let _ = stream.set_nodelay(true);
+    set_options(&stream);
     let sniffed = match seat.intake.admits(None) {
         true => sniff(&mut stream).await,
         false => match timeout(AUTH_TIMEOUT, sniff(&mut stream)).await {

@@ -123,7 +123,9 @@ fn unknown_paths_and_methods_have_their_answers() {
     assert_eq!(ask(&stage, body, b"hello").0, 400, "a body behind a handshake");
     let old = "GET /ingest HTTP/1.1\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nX: y";
     assert_eq!(ask(&stage, old, b"").0, 400, "another version");
-    assert_eq!(stage.refused(RefusalCode::Malformed), 8);
+    // What is no HTTP at all ends the connection instead.
+    assert_eq!(stage.stats.bad_requests.load(Ordering::Relaxed), 7);
+    assert_eq!(stage.stats.broken.load(Ordering::Relaxed), 1);
 }
 
 #[test]
