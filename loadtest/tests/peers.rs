@@ -110,13 +110,13 @@ fn record(sequence: u64) -> String {
 
 #[test]
 fn a_server_that_refuses_is_an_error_and_not_a_figure() {
-    let (_peer, _, ingest) = peer("obvious");
+    let (peer, _, ingest) = peer("obvious");
     let mut child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
         .args(["swarm", "--to", &ingest, "--subscribers", "1", "--bytes", "57"])
         .stderr(Stdio::piped())
         .spawn()
         .expect("the swarm starts");
-    drop(_peer);
+    drop(peer);
     let mut said = String::new();
     child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
     assert!(!child.wait().expect("it ends").success());

@@ -101,3 +101,54 @@ impl Context {
         self.seen.iter().map(|seen| seen.as_ref().map(|range| range.end - range.start))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload;
+
+    const PAYLOAD: &str = r#"{"t":"00000000000000000150","c":"00003","n":"0000000009"}"#;
+    const RECORD: Stamped = Stamped { stamp_ns: 150, channel: 3, sequence: 9 };
+
+    fn context(dialect: Dialect) -> Context {
+        Context::new(dialect, None, PAYLOAD.len(), 5)
+    }
+
+    #[test]
+    fn payloads_are_found_in_each_dialect() {
+        let frames = [
+            (Dialect::Binance, PAYLOAD.to_owned()),
+            (Dialect::Combined, format!(r#"{{"stream":"s00003@trade","data":{PAYLOAD}}}"#)),
+            (
+                Dialect::Native,
+                format!(r#"{{"ch":"s00003@trade","seq":1048,"ts":1723161254024619,"data":{PAYLOAD}}}"#),
+            ),
+        ];
+        for (dialect, text) in frames {
+            let context = context(dialect);
+            let found = context.payload_of(text.as_bytes()).and_then(payload::read);
+            assert_eq!(found, Some(RECORD), "{dialect:?}");
+            assert!(context.payload_of(b"{}").is_none());
+        }
+    }
+
+    #[test]
+    fn a_record_stamped_within_the_window_counts_whenever_it_arrives() {
+        let mut context = context(Dialect::Binance);
+        context.window_ns = 100..200;
+        context.read_at_ns = 10_150;
+        context.record(RECORD, true);
+        context.record(Stamped { stamp_ns: 200, ..RECORD }, true);
+        assert_eq!(context.latencies.summary().count, 1);
+        assert!(context.latencies.summary().max.abs_diff(10_000) < 16);
+        assert_eq!(context.seen_per_channel().nth(3), Some(Some(1)));
+    }
+
+    #[test]
+    fn the_first_close_is_kept() {
+        let mut context = context(Dialect::Binance);
+        context.note_close(&[0x03, 0xF0, b's', b'l', b'o', b'w']);
+        context.note_close(&[0x03, 0xE8]);
+        assert_eq!(context.close_said.as_deref(), Some("1008 slow"));
+    }
+}

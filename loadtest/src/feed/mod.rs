@@ -4,14 +4,17 @@
 //! is sent at once when it can, and told. Invariant: record `i` is on channel `order[i % channels]`
 //! with sequence `i / channels`, so what was published follows from one number.
 
+mod answers;
+
 use crate::clock;
 use crate::latency::{Duration, Latencies, Summary};
 use crate::payload::{self, Lines};
 use crate::schedule::Schedule;
+use answers::Answers;
 use clap::Args;
 use fastrand::Rng;
 use rustix::event::{PollFd, PollFlags, poll};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -277,62 +280,9 @@ impl Feed {
     }
 }
 
-/// The server's answers on a feed's connection.
-#[derive(Default)]
-struct Answers {
-    line: Vec<u8>,
-    accepted: Option<u64>,
-    refused: u64,
-}
-
-impl Answers {
-    fn read(&mut self, from: &mut impl Read) -> io::Result<()> {
-        let mut bytes = [0; 4096];
-        match from.read(&mut bytes) {
-            Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the feed's connection")),
-            Ok(count) => {
-                self.take(&bytes[..count]);
-                Ok(())
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            match byte {
-                b'\n' => self.end_line(),
-                // The longest answer that matters is far shorter; a longer one is still one refusal.
-                byte if self.line.len() < 256 => self.line.push(*byte),
-                _ => {}
-            }
-        }
-    }
-
-    fn end_line(&mut self) {
-        let line = String::from_utf8_lossy(&self.line);
-        if let Some(count) = line.strip_prefix("+PONG ") {
-            self.accepted = count.trim().parse().ok();
-        } else if line.starts_with("-ERR") {
-            self.refused += 1;
-        }
-        self.line.clear();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn answers_are_read_across_cuts() {
-        let mut answers = Answers::default();
-        for part in [&b"-ERR 3 json ba"[..], b"d\n-ERR 4 x y\n+PO", b"NG 17\n"] {
-            answers.take(part);
-        }
-        assert_eq!((answers.refused, answers.accepted), (2, Some(17)));
-    }
 
     #[test]
     fn sizes_that_cannot_hold_a_stamp_are_refused() {
