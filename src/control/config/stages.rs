@@ -21,9 +21,6 @@ const MAILBOX_LETTERS_MAX: usize = 1024;
 /// How often the largest payload must fit into the ring.
 const PAYLOADS_IN_RING_MIN: usize = 64;
 
-/// What stands before a payload in the ring: the entry's header and the record's head, rounded up.
-const PAYLOAD_OVERHEAD_BYTES_MAX: usize = 128;
-
 /// A ring below this holds no market; one above it is a slip of the keyboard.
 const RING_BYTES: RangeInclusive<usize> = 1 << 16..=1 << 37;
 
@@ -54,10 +51,9 @@ pub(super) fn ring(written: &Written, checks: &mut Checks) -> ring::Options {
 fn payload_fits(written: &Written, checks: &mut Checks) {
     let (payload, ring) = (written.ingest.payload_bytes_max, written.ring.bytes);
     let key = checks.blame("ingest.payload_bytes_max", "ring.bytes");
-    let most = (ring / PAYLOADS_IN_RING_MIN).saturating_sub(PAYLOAD_OVERHEAD_BYTES_MAX);
+    let most = ring / PAYLOADS_IN_RING_MIN;
     checks.require(payload <= most, key, || {
-        let record = payload.saturating_add(PAYLOAD_OVERHEAD_BYTES_MAX);
-        let least = record.saturating_mul(PAYLOADS_IN_RING_MIN).checked_next_power_of_two();
+        let least = payload.saturating_mul(PAYLOADS_IN_RING_MIN).checked_next_power_of_two();
         let larger = least.filter(|least| RING_BYTES.contains(least));
         let larger = larger.map_or_else(String::new, |least| format!(", or ring.bytes of at least {least}"));
         format!(
