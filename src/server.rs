@@ -39,6 +39,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ring(error) => write!(f, "ring: {error}"),
+            Self::Start(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "{error}; end the process that has this address, or choose another one")
+            }
             Self::Start(error) => write!(f, "{error}"),
             Self::Died(thread) => write!(f, "thread {thread} died; the server cannot go on"),
         }

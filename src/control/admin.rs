@@ -1,7 +1,7 @@
 //! The admin listener: `/metrics`, `/healthz`, `/readyz`.
 //!
 //! A current-thread runtime that the server gives it, away from subscribers' sockets. It changes nothing in the
-//! server. Invariant: it holds at most [`CONNECTIONS_MAX`] connections, each for at most [`CONNECTION_TIME_MAX`].
+//! server. Invariant: it holds at most `CONNECTIONS_MAX` connections, each for at most `CONNECTION_TIME_MAX`.
 
 use std::convert::Infallible;
 use std::io;
@@ -77,13 +77,20 @@ impl Admin {
         let ready = Arc::clone(&sources.ready);
         let desk = Arc::new(Desk { metrics: Metrics::new(sources), ready });
         let mut connections = JoinSet::new();
+        let mut starved = false;
         loop {
             tokio::select! {
                 () = said(&mut shutdown) => return Ok(()),
                 accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                    Ok((socket, _)) => drop(connections.spawn(converse(socket, Arc::clone(&desk)))),
+                    Ok((socket, _)) => {
+                        starved = false;
+                        connections.spawn(converse(socket, Arc::clone(&desk)));
+                    }
                     Err(error) => {
-                        tracing::warn!(%error, "admin: accept failed");
+                        // Once, for a shortage that lasts.
+                        if !std::mem::replace(&mut starved, true) {
+                            tracing::warn!(%error, "admin: accept failed");
+                        }
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },

@@ -14,15 +14,19 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 
 use super::handover::{Visitor, attend};
-use super::limits::{Exceeded, Limits, Permit};
+use super::limits::{self, DESCRIPTORS_RESERVED, Exceeded, Limits, Permit};
 use super::refusal::Refuser;
 use super::{Counter, Options, Shared, count};
 
 /// Pause after an `accept` that failed for want of something of ours. The connection waits in the backlog, so
 /// `accept` would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Log lines about refusals are at least so far apart.
+const QUIET_TIME: Duration = Duration::from_secs(1);
 
 /// Time for handshakes in progress when the server shuts down.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -44,6 +48,8 @@ pub(super) struct Acceptor {
     refuser: Refuser,
     /// Whether the last `accept` failed: a lasting shortage is logged once, not ten times a second.
     starved: bool,
+    /// Until when refusals are only counted: a line for each would make a storm of reconnects worse.
+    quiet_until: Instant,
 }
 
 impl Acceptor {
@@ -59,6 +65,7 @@ impl Acceptor {
             serving: JoinSet::new(),
             refuser: Refuser::default(),
             starved: false,
+            quiet_until: Instant::now(),
         }
     }
 
@@ -113,7 +120,7 @@ impl Acceptor {
         if socket.set_nodelay(true).is_err() {
             return;
         }
-        match self.admit(peer) {
+        match self.admit(&socket, peer) {
             Ok(permit) => {
                 let (http, shared) = (self.http.clone(), Arc::clone(&self.shared));
                 self.serving.spawn(attend(
@@ -125,14 +132,19 @@ impl Acceptor {
             }
             Err((counter, reason)) => {
                 count(counter(&self.shared.stats));
-                // A storm of reconnects is counted; a line for each would only make it worse.
-                tracing::debug!(%peer, reason, "refused");
+                if Instant::now() >= self.quiet_until {
+                    self.quiet_until = Instant::now() + QUIET_TIME;
+                    tracing::warn!(%peer, reason, "refusing connections");
+                }
                 self.refuser.refuse(socket, reason);
             }
         }
     }
 
-    fn admit(&mut self, peer: SocketAddr) -> Result<Permit, (Counter, &'static str)> {
+    fn admit(&mut self, socket: &TcpStream, peer: SocketAddr) -> Result<Permit, (Counter, &'static str)> {
+        if limits::is_near_the_last(socket, DESCRIPTORS_RESERVED) {
+            return Err((|stats| &stats.refused_descriptors, "too few file descriptors"));
+        }
         let permit = self.limits.admit(peer.ip()).map_err(|exceeded| -> (Counter, _) {
             match exceeded {
                 Exceeded::Total => (|stats| &stats.refused_total, "too many connections"),

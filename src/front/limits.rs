@@ -1,17 +1,23 @@
-//! Limits on connections: how many in all, how many from one address.
+//! Limits on connections: how many in all, how many from one address, how many the process has descriptors for.
 //!
 //! Thread: the front admits; a [`Permit`] may be dropped on any thread, so it gives back by an atomic alone.
 //! No socket, no clock. Invariant: a connection is counted exactly as long as its permit lives.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::process::{Resource, getrlimit};
 
 use super::{Stats, count};
 
 /// Addresses that may be remembered without a connection before the table is swept for the first time.
 const ADDRESSES_SWEEP_MIN: usize = 1024;
+
+/// File descriptors that subscribers leave to feeds and to the admin listener.
+pub(super) const DESCRIPTORS_RESERVED: u64 = 48;
 
 /// The front's book of connections. It is the only one who admits, so check and count need no lock.
 pub(super) struct Limits {
@@ -80,6 +86,13 @@ impl Limits {
         self.by_address.retain(|_, count| count.load(Ordering::Relaxed) > 0);
         self.sweep_at = ADDRESSES_SWEEP_MIN.max(2 * self.by_address.len());
     }
+}
+
+/// Whether a descriptor is one of the last so many that the process may have. The kernel gives the lowest that is
+/// free, so then nearly all are in use.
+pub(super) fn is_near_the_last(descriptor: &impl AsRawFd, reserved: u64) -> bool {
+    let end = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    u64::try_from(descriptor.as_raw_fd()).is_ok_and(|number| number >= end.saturating_sub(reserved))
 }
 
 impl Drop for Permit {

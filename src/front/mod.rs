@@ -59,13 +59,16 @@ pub struct Stats {
     pub refused_total: AtomicU64,
     /// Refused: `connections_per_address_max` reached.
     pub refused_address: AtomicU64,
+    /// Refused: the process has hardly a file descriptor left.
+    pub refused_descriptors: AtomicU64,
     /// Refused: every mailbox full, or `handshakes_max` reached.
     pub refused_busy: AtomicU64,
     /// Handshakes that broke RFC 6455 or asked for something impossible.
     pub bad_handshakes: AtomicU64,
     /// Requests for a path that does not exist.
     pub not_found: AtomicU64,
-    /// Connections that ended or timed out before a whole request was read, or were not HTTP.
+    /// Connections that ended in the middle of a request, timed out before there was one, or were not HTTP.
+    /// One that came and went without a word (a port check) is not counted.
     pub bad_requests: AtomicU64,
     /// `accept` calls that failed (out of file descriptors, say).
     pub accept_errors: AtomicU64,
@@ -102,7 +105,9 @@ impl Front {
     /// # Errors
     /// The address that could not be bound, and why.
     pub fn bind(options: Options, stats: Arc<Stats>) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", options.listen));
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("subscribers.listen {}: {error}", options.listen))
+        };
         let listener = listen(options.listen).map_err(named)?;
         let address = listener.local_addr().map_err(named)?;
         Ok(Self { listener, address, options, stats })

@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::limits::{DESCRIPTORS_RESERVED, is_near_the_last};
+
 /// Seconds after which a client that was refused for lack of room may try again.
 pub(super) const RETRY_AFTER_SECONDS: &str = "5";
 
@@ -41,7 +43,8 @@ impl Refuser {
             return;
         }
         while self.lingering.try_join_next().is_some() {}
-        if self.lingering.len() < LINGERING_MAX {
+        // Of the descriptors left to feeds and the operator, half at most are held by those turned away.
+        if self.lingering.len() < LINGERING_MAX && !is_near_the_last(&socket, DESCRIPTORS_RESERVED / 2) {
             self.lingering.spawn(linger(socket));
         }
     }

@@ -1,8 +1,10 @@
-//! Log lines about one feed's faults: one a fault, but no more than one a second however fast faults come.
+//! Log lines about one feed's faults: one a fault, but no more than one a second of refused records or requests,
+//! however fast they come.
 //!
 //! Ingest thread; every refusal of the stage is counted here. What a feed sent is shown escaped and cut, never as it
 //! came. Invariant: a fault that got no line of its own is told as a number in the next one.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::Stats;
@@ -14,31 +16,39 @@ use super::sequencer::add;
 const EXCERPT_BYTES_MAX: usize = 64;
 const QUIET_NS: u64 = 1_000_000_000;
 
-/// Counts and logs one connection's refused records.
+/// Counts and logs one connection's faults.
 #[derive(Debug)]
 pub(super) struct Faults {
     feed: Arc<str>,
     stats: Arc<Stats>,
-    quiet_until_ns: u64,
-    unlogged: u64,
+    pace: Pace,
+}
+
+#[derive(Debug, Default)]
+struct Pace {
+    quiet_until_ns: Cell<u64>,
+    unlogged: Cell<u64>,
 }
 
 impl Faults {
     pub(super) fn new(feed: Arc<str>, stats: Arc<Stats>) -> Self {
-        Self { feed, stats, quiet_until_ns: 0, unlogged: 0 }
+        Self { feed, stats, pace: Pace::default() }
     }
 
     /// A record was refused; `text` is what the feed sent.
-    pub(super) fn refused(&mut self, refusal: &Refusal, text: &[u8], now: Now) {
+    pub(super) fn refused(&self, refusal: &Refusal, text: &[u8], now: Now) {
         add(&self.stats.refused[refusal.code as usize], 1);
-        if now.monotonic_ns < self.quiet_until_ns {
-            self.unlogged += 1;
-            return;
-        }
-        self.quiet_until_ns = now.monotonic_ns + QUIET_NS;
-        let (code, unlogged) = (refusal.code.as_str(), std::mem::take(&mut self.unlogged));
-        let (feed, excerpt) = (&*self.feed, excerpt(text));
+        let Some(unlogged) = self.pace.line(now) else { return };
+        let (feed, code, excerpt) = (&*self.feed, refusal.code.as_str(), excerpt(text));
         tracing::warn!(feed, code, why = ?refusal.message, text = ?excerpt, unlogged, "record refused");
+    }
+
+    /// An HTTP request was answered with an error of its own: an unknown path, a wrong method, no sound handshake.
+    pub(super) fn bad_request(&self, why: &str, target: &str, now: Now) {
+        add(&self.stats.bad_requests, 1);
+        let Some(unlogged) = self.pace.line(now) else { return };
+        let (feed, target) = (&*self.feed, excerpt(target.as_bytes()));
+        tracing::warn!(feed, why, ?target, unlogged, "request refused");
     }
 
     /// The connection ended inside a line or message.
@@ -48,14 +58,28 @@ impl Faults {
     }
 
     /// The feed showed a wrong token, or none.
-    pub(super) fn unauthorized(&self) {
+    pub(super) fn unauthorized(&self, now: Now) {
         add(&self.stats.unauthorized, 1);
-        tracing::warn!(feed = &*self.feed, "feed refused: wrong or missing token");
+        let Some(unlogged) = self.pace.line(now) else { return };
+        tracing::warn!(feed = &*self.feed, unlogged, "feed refused: wrong or missing token");
     }
 
     /// The feed broke its protocol so that it cannot go on.
     pub(super) fn broken(&self, why: &str) {
+        add(&self.stats.broken, 1);
         tracing::warn!(feed = &*self.feed, why = ?why, "feed closed");
+    }
+}
+
+impl Pace {
+    /// Whether a line may be written now; then, how many faults got none since the last one.
+    fn line(&self, now: Now) -> Option<u64> {
+        if now.monotonic_ns < self.quiet_until_ns.get() {
+            self.unlogged.set(self.unlogged.get() + 1);
+            return None;
+        }
+        self.quiet_until_ns.set(now.monotonic_ns + QUIET_NS);
+        Some(self.unlogged.take())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Ingest thread, a task a connection; hyper's HTTP/1.1 with a bounded head and a time-out for it. Nothing of a body
 //! is read before its token was seen. Invariant: a body is bounded before it is kept.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::clock::Now;
 use super::intake::{Answer, EnvelopeFeed};
 use super::listener::Seat;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, RefusalCode};
 use super::websocket;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,7 +35,9 @@ pub(super) async fn serve<S>(stream: S, seat: Rc<Seat>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let answered = Cell::new(false);
     let service = service_fn(|request| {
+        answered.set(true);
         let seat = Rc::clone(&seat);
         async move { Ok::<_, Infallible>(reply(request, seat).await) }
     });
@@ -44,8 +47,11 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    if let Err(why) = connection.await {
-        seat.faults().broken(&why.to_string());
+    match connection.await {
+        // A kept connection on which no further request came.
+        Err(why) if why.is_timeout() && answered.get() => {}
+        Err(why) => seat.faults.broken(&why.to_string()),
+        Ok(()) => {}
     }
 }
 
@@ -53,19 +59,22 @@ async fn reply(request: Request<Incoming>, seat: Rc<Seat>) -> Reply {
     let route = match (request.uri().path(), request.method()) {
         ("/ingest", &Method::GET) => Route::Ingest,
         ("/publish", &Method::POST) => Route::Publish,
-        ("/ingest", _) => return wrong_method("GET"),
-        ("/publish", _) => return wrong_method("POST"),
-        _ => return plain(StatusCode::NOT_FOUND, "not_found", "GET /ingest or POST /publish"),
+        ("/ingest", _) => return bad(&request, &seat, wrong_method("GET")),
+        ("/publish", _) => return bad(&request, &seat, wrong_method("POST")),
+        _ => {
+            let reply = plain(StatusCode::NOT_FOUND, "not_found", "GET /ingest or POST /publish");
+            return bad(&request, &seat, reply);
+        }
     };
     if !seat.intake.admits(bearer(request.headers())) {
-        seat.faults().unauthorized();
+        seat.faults.unauthorized(Now::read());
         let reply = plain(StatusCode::UNAUTHORIZED, "unauthorized", "wrong or missing bearer token");
         return with(reply, header::WWW_AUTHENTICATE, "Bearer");
     }
     let feed = match session(&request).and_then(|name| EnvelopeFeed::new(Rc::clone(&seat), name.as_deref())) {
         Ok(feed) => feed,
         Err(refusal) => {
-            seat.faults().refused(&refusal, b"", Now::read());
+            seat.faults.refused(&refusal, b"", Now::read());
             return plain(StatusCode::BAD_REQUEST, refusal.code.as_str(), &refusal.message);
         }
     };
@@ -84,15 +93,15 @@ fn ingest(mut request: Request<Incoming>, feed: EnvelopeFeed) -> Reply {
     // A body behind an upgrade is how a second request is smuggled past a proxy.
     let has_body = !request.body().is_end_stream();
     if has_body || !fastwebsockets::upgrade::is_upgrade_request(&request) {
-        return no_upgrade();
+        return bad(&request, &feed.seat, no_upgrade());
     }
     let Ok((response, upgrade)) = fastwebsockets::upgrade::upgrade(&mut request) else {
-        return no_upgrade();
+        return bad(&request, &feed.seat, no_upgrade());
     };
     tokio::task::spawn_local(async move {
         match upgrade.await {
             Ok(socket) => websocket::serve(socket, feed).await,
-            Err(why) => feed.faults.broken(&why.to_string()),
+            Err(why) => feed.seat.faults.broken(&why.to_string()),
         }
     });
     response.map(|_| Full::default())
@@ -102,7 +111,7 @@ async fn publish(request: Request<Incoming>, mut feed: EnvelopeFeed) -> Reply {
     let is_lines = is_ndjson(request.headers());
     let body = match body(request, feed.seat.intake.message_bytes_max()).await {
         Ok(body) => body,
-        Err(status) => return refuse_body(status, &mut feed),
+        Err(status) => return refuse_body(status, &feed),
     };
     let mut answer = Answer::default();
     if is_lines {
@@ -112,7 +121,7 @@ async fn publish(request: Request<Incoming>, mut feed: EnvelopeFeed) -> Reply {
             Ok(text) => feed.message(text, &mut answer).await,
             Err(_) => {
                 let refusal = Refusal::invalid_utf8();
-                feed.faults.refused(&refusal, &body, Now::read());
+                feed.seat.faults.refused(&refusal, &body, Now::read());
                 answer.reject(0, &refusal);
             }
         }
@@ -139,13 +148,13 @@ async fn body(request: Request<Incoming>, bytes_max: usize) -> Result<Bytes, Sta
     }
 }
 
-fn refuse_body(status: StatusCode, feed: &mut EnvelopeFeed) -> Reply {
+fn refuse_body(status: StatusCode, feed: &EnvelopeFeed) -> Reply {
     if status == StatusCode::PAYLOAD_TOO_LARGE {
-        let refusal = Refusal::new(super::RefusalCode::TooLarge, "the body is over the limit");
-        feed.faults.refused(&refusal, b"", Now::read());
+        let refusal = Refusal::new(RefusalCode::TooLarge, "the body is over the limit");
+        feed.seat.faults.refused(&refusal, b"", Now::read());
         return plain(status, refusal.code.as_str(), &refusal.message);
     }
-    feed.faults.cut_off();
+    feed.seat.faults.cut_off();
     plain(status, "cut_off", "the body did not come whole, or not in time")
 }
 
@@ -167,6 +176,12 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let kind = value.split(';').next().unwrap_or("").trim();
     kind.eq_ignore_ascii_case("application/x-ndjson")
+}
+
+/// Counts and logs a request that is refused whole.
+fn bad(request: &Request<Incoming>, seat: &Seat, reply: Reply) -> Reply {
+    seat.faults.bad_request(reply.status().as_str(), request.uri().path(), Now::read());
+    reply
 }
 
 fn wrong_method(allowed: &'static str) -> Reply {

@@ -1,6 +1,6 @@
 //! Ingest: feed sockets in, records into the ring. The only stage that writes the ring.
 //!
-//! One thread, one current-thread runtime: connections are tasks on it and share what [`Intake`] holds, without a
+//! One thread, one current-thread runtime: connections are tasks on it and share what `Intake` holds, without a
 //! lock. Nothing here waits for a reader of the ring. Invariant: what a feed sent is published byte for byte,
 //! dropped and counted, or refused, counted and answered.
 //!
@@ -51,6 +51,9 @@ pub use refusal::{Refusal, RefusalCode};
 /// Bytes that one feed is read, or one message worked off, before the others have their turn.
 const TURN_BYTES: usize = 256 * 1024;
 
+/// Where a token is asked for, a feed's first bytes must have come by then, and its first line within as much again.
+const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What ingest must know.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -89,12 +92,16 @@ pub struct Stats {
     pub disagreed: AtomicU64,
     /// Feed connections now.
     pub connections: AtomicU64,
-    /// Connections refused for a wrong or missing token.
+    /// Connections and requests refused for a wrong or missing token.
     pub unauthorized: AtomicU64,
     /// Connections refused because `connections_max` was reached.
     pub connections_refused: AtomicU64,
     /// Connections that ended inside a line or message.
     pub cut_off: AtomicU64,
+    /// Connections closed because they broke HTTP or the WebSocket's protocol.
+    pub broken: AtomicU64,
+    /// HTTP requests refused whole: an unknown path, a wrong method, no sound handshake.
+    pub bad_requests: AtomicU64,
     /// Channels that expired.
     pub expired: AtomicU64,
     /// Newest ordinal.

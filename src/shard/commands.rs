@@ -5,7 +5,7 @@
 use super::index::{CohortId, SubscriberId};
 use super::worker::Shard;
 use crate::channel::ChannelName;
-use crate::dialect::{Command, Fault, FaultCode, Joined, Outcome, Request, RequestId};
+use crate::dialect::{Command, Fault, FaultCode, Joined, Outcome, Request, RequestId, Shape};
 
 impl Shard {
     /// Reads and carries out one message of a client.
@@ -36,9 +36,7 @@ impl Shard {
             Command::List => self.list(id, request),
             Command::Ping => self.answer(id, request, &Outcome::Pong),
             Command::SetShape(shape) => {
-                let own = self.own_cohort(id);
-                self.index.set_shape(own, shape);
-                self.is_restless(id);
+                self.set_shape(id, shape);
                 self.answer(id, request, &Outcome::ShapeSet);
             }
             Command::GetShape => {
@@ -128,6 +126,13 @@ impl Shard {
         self.is_restless(id);
     }
 
+    fn set_shape(&mut self, id: SubscriberId, shape: Shape) {
+        let own = self.own_cohort(id);
+        self.index.set_shape(own, shape);
+        self.fanout.enlist(own, shape, self.members[id as usize].outbox.is_some());
+        self.is_restless(id);
+    }
+
     fn list(&mut self, id: SubscriberId, request: &RequestId) {
         let Some(cohort) = self.cohort_of(id) else { return };
         let slots = &self.index.cohort(cohort).slots;
@@ -138,8 +143,7 @@ impl Shard {
 
     fn refuse(&mut self, id: SubscriberId, request: &RequestId, fault: &Fault) {
         self.ledger.requests_refused += 1;
-        let member = &self.members[id as usize];
-        tracing::debug!(peer = %member.peer, code = ?fault.code, "a request was refused");
+        self.journal.refused(self.members[id as usize].peer, fault, self.now);
         self.answer(id, request, &Outcome::Refused(fault));
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Member {
     pub(super) listed: bool,
     /// It is not read until its control frames are sent.
     pub(super) deaf: bool,
+    /// It closed or broke the protocol: what it still sends means nothing, only its end is waited for.
+    pub(super) finished: bool,
     pub(super) pinged_at: Millis,
     pub(super) heard_pong_at: Millis,
     /// Since when a frame or message is half-read.
@@ -67,6 +69,7 @@ impl Shard {
     pub(super) fn adopt(&mut self, newborn: Newborn) {
         let Newborn { socket, peer, read_ahead, opening, permit } = newborn;
         let Ok(socket) = Socket::adopt(socket, self.options.notsent_lowat_bytes) else {
+            self.journal.ended(peer, CloseReason::ClientVanished, self.now);
             return self.count_end(CloseReason::ClientVanished);
         };
         let serial = self.next_serial();
@@ -84,6 +87,7 @@ impl Shard {
             changes: 0,
             listed: false,
             deaf: false,
+            finished: false,
             pinged_at: self.spread_ping(serial),
             heard_pong_at: self.now,
             partial_since: None,
@@ -127,7 +131,7 @@ impl Shard {
 
     fn enter_index(&mut self, id: SubscriberId, shape: Shape) {
         let cohort = self.index.admit(id, shape);
-        self.fanout.set_single(cohort, true);
+        self.fanout.enlist(cohort, shape, true);
         self.members[id as usize].cohort = Some(cohort);
     }
 
@@ -204,15 +208,14 @@ impl Shard {
         let timer = self.next_serial();
         let member = &mut self.members[id as usize];
         member.timer = timer;
-        let mut deadline = match member.life {
+        let unfinished = member.partial_since.map(|since| since + millis(self.options.close_timeout));
+        let deadline = match member.life {
             Life::Condemned { at, .. } => at,
             Life::Closing { deadline, .. } => deadline,
             Life::Newborn(_) | Life::Open => (member.pinged_at + millis(self.options.ping_every))
-                .min(member.heard_pong_at + millis(self.options.pong_timeout)),
+                .min(member.heard_pong_at + millis(self.options.pong_timeout))
+                .min(unfinished.unwrap_or(Millis::MAX)),
         };
-        if let Some(since) = member.partial_since {
-            deadline = deadline.min(since + millis(self.options.close_timeout));
-        }
         self.wheel.set(deadline, (id, timer));
     }
 
@@ -248,7 +251,7 @@ impl Shard {
         if let Some(outbox) = member.outbox.as_mut() {
             outbox.push_control(close);
         }
-        tracing::debug!(peer = %member.peer, reason = reason.label(), "closing a subscriber");
+        self.journal.ended(member.peer, reason, self.now);
         self.has_backlog(id);
         self.set_timer(id);
     }
@@ -260,7 +263,6 @@ impl Shard {
         }
         let own = self.leave_fast_path(id);
         self.ledger.subscriptions -= self.index.cohort(own).slots.len() as u64;
-        self.fanout.set_single(own, false);
         self.index.dissolve(own);
         let member = &mut self.members[id as usize];
         member.cohort = None;
@@ -312,10 +314,14 @@ impl Shard {
     pub(super) fn bury(&mut self, id: SubscriberId, reason: CloseReason) {
         self.retire(id);
         let Some(member) = self.members.try_remove(id as usize) else { return };
-        let reason = match member.life {
-            Life::Closing { reason, .. } | Life::Condemned { reason, .. } => reason,
-            Life::Newborn(_) | Life::Open => reason,
+        let (reason, is_told) = match member.life {
+            Life::Closing { reason, .. } => (reason, true),
+            Life::Condemned { reason, .. } => (reason, false),
+            Life::Newborn(_) | Life::Open => (reason, false),
         };
+        if !is_told {
+            self.journal.ended(member.peer, reason, self.now);
+        }
         if let Some(outbox) = member.outbox {
             self.ledger.slow -= 1;
             self.ledger.pending -= outbox.pending();

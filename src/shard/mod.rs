@@ -13,6 +13,7 @@
 //! | `inbound`, `commands` | what clients send, and doing it |
 //! | `life` | birth, deadlines and end of a subscriber |
 //! | `lapped` | what was lost when the publisher overtook the shard |
+//! | `journal` | the log about clients, and its bound |
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ mod cycle;
 mod fanout;
 mod inbound;
 mod index;
+mod journal;
 mod lapped;
 mod life;
 pub mod mailbox;

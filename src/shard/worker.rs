@@ -16,6 +16,7 @@ use super::Options;
 use super::cycle::Drain;
 use super::fanout::Fanout;
 use super::index::{CohortId, Index, SlotId, SubscriberId};
+use super::journal::Journal;
 use super::lapped::Walk;
 use super::life::Member;
 use super::mailbox::{self, Letter, Mailbox, Post};
@@ -32,6 +33,8 @@ const LETTERS_A_TURN: usize = 64;
 const READY_A_TURN: usize = 256;
 /// Longest sleep: a bell rings for everything, so this only bounds what a forgotten one could do.
 const SLEEP_MAX_MS: Millis = 1000;
+/// Time that slow subscribers get to take what waits for them when the server ends.
+const DRAIN_MS: Millis = 3000;
 /// A cohort of one that has not changed for this long looks for others of its kind.
 const STILL_MS: Millis = 1000;
 /// Cohorts of one that may merge in a turn.
@@ -70,8 +73,10 @@ impl Seat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Serving,
-    /// Told to end: what is in the ring is still delivered.
-    Draining,
+    /// Told to end: what is in the ring is still delivered, and what waits for slow subscribers until this time.
+    Draining {
+        until: Millis,
+    },
     /// Everyone was sent a close frame.
     Closing,
 }
@@ -86,6 +91,7 @@ pub struct Shard {
     bell: Arc<Notify>,
     stats: Arc<Stats>,
     pub(super) ledger: Ledger,
+    pub(super) journal: Journal,
     pub(super) ready: Arc<ReadyList>,
     pub(super) members: Slab<Member>,
     /// Rises with each subscriber and each timer, so that what outlives them is told apart.
@@ -121,6 +127,8 @@ pub(super) struct Buffers {
     /// Frames encoded for one subscriber alone.
     pub(super) batch: Vec<u8>,
     pub(super) due: Vec<(SubscriberId, u32)>,
+    /// Cohorts of one off the fast path that a record matched.
+    pub(super) singles: Vec<CohortId>,
     pub(super) cut: Vec<(CohortId, SubscriberId, Option<usize>)>,
 }
 
@@ -153,6 +161,7 @@ impl Shard {
             bell,
             stats,
             ledger: Ledger::default(),
+            journal: Journal::default(),
             members: Slab::new(),
             serial: 0,
             index: Index::default(),
@@ -209,7 +218,7 @@ impl Shard {
         for _ in 0..LETTERS_A_TURN {
             match self.post.take() {
                 Some(Letter::Newborn(newborn)) => self.adopt(*newborn),
-                Some(Letter::Shutdown) => self.phase = Phase::Draining,
+                Some(Letter::Shutdown) => self.phase = Phase::Draining { until: self.now + DRAIN_MS },
                 None => return,
             }
         }
@@ -271,10 +280,16 @@ impl Shard {
     }
 
     fn go_on_ending(&mut self, drained: Drain) {
-        if self.phase == Phase::Draining && drained == Drain::Empty {
+        let Phase::Draining { until } = self.phase else { return };
+        if drained == Drain::Empty && (self.now >= until || !self.has_waiting_records()) {
             self.phase = Phase::Closing;
             self.close_everyone(CloseReason::Shutdown);
         }
+    }
+
+    fn has_waiting_records(&self) -> bool {
+        let mut outboxes = self.members.iter().filter_map(|(_, member)| member.outbox.as_ref());
+        outboxes.any(|outbox| outbox.pending() > 0)
     }
 
     fn is_over(&self) -> bool {
@@ -291,7 +306,7 @@ impl Shard {
         self.stats.publish(&self.ledger);
     }
 
-    async fn sleep(&mut self) {
+    async fn sleep(&self) {
         if !self.reader.doze() {
             return;
         }

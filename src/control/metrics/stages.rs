@@ -24,9 +24,11 @@ pub(super) fn write_ingest(stats: &ingest::Stats, page: &mut Page<'_>) -> fmt::R
         ("tapecast_ingest_late_records", "Records that came after the gap they would have filled was told.", &stats.late),
         ("tapecast_ingest_feed_gap_records", "Records that feeds skipped, by their own sequences.", &stats.feed_gaps),
         ("tapecast_ingest_disagreed_records", "Duplicates whose payload differed from the first.", &stats.disagreed),
-        ("tapecast_ingest_unauthorized_connections", "Connections with a wrong or missing token.", &stats.unauthorized),
+        ("tapecast_ingest_unauthorized_connections", "Connections and requests with a wrong or missing token.", &stats.unauthorized),
         ("tapecast_ingest_refused_connections", "Connections above the limit.", &stats.connections_refused),
         ("tapecast_ingest_cut_off_connections", "Connections that ended inside a line or message.", &stats.cut_off),
+        ("tapecast_ingest_broken_connections", "Connections closed because they broke HTTP or the WebSocket's protocol.", &stats.broken),
+        ("tapecast_ingest_bad_requests", "HTTP requests refused whole: unknown path, wrong method, no sound handshake.", &stats.bad_requests),
         ("tapecast_ingest_expired_channels", "Channels that expired.", &stats.expired),
     ] {
         page.counter(name, help, read(count))?;
@@ -52,6 +54,7 @@ pub(super) fn write_front(stats: &front::Stats, page: &mut Page<'_>) -> fmt::Res
     let refused = [
         ("total", read(&stats.refused_total)),
         ("address", read(&stats.refused_address)),
+        ("descriptors", read(&stats.refused_descriptors)),
         ("busy", read(&stats.refused_busy)),
     ];
     page.counters("tapecast_front_refused_connections", "Connections refused, by limit.", "limit", refused)?;
