@@ -285,7 +285,8 @@ impl Shard {
     fn fill_mark(&mut self, outbox: &mut Outbox, mark: Mark, shape: Shape, batch: &mut Vec<u8>) -> Fill {
         for _ in 0..REFRESHES_MAX {
             let Some(entry) = self.latest(mark.slot) else { return Fill::Gone };
-            let label = match entry.sequence - mark.base - 1 {
+            // Below the base where the channel expired meanwhile and its sequences began anew.
+            let label = match entry.sequence.saturating_sub(mark.base + 1) {
                 _ if mark.snapshot => Label::Snapshot,
                 0 => Label::Live,
                 skipped => Label::Skipped(skipped),
