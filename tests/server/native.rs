@@ -104,6 +104,6 @@ impl Stands {
 
     /// Whether the channel has come to this sequence.
     pub(crate) fn is_at(&self, channel: &str, sequence: u64) -> bool {
-        self.channels.get(channel) == Some(&Stand::At(sequence))
+        matches!(self.channels.get(channel), Some(Stand::At(at) | Stand::Joining(at)) if *at == sequence)
     }
 }
