@@ -4,5 +4,10 @@
 //! what a test knows it was sent, or it stands on `/metrics`. Invariant: no test waits for a time, each waits for a state.
 
 mod client;
+mod faults_client;
+mod faults_feed;
+mod handshake;
 mod harness;
 mod join;
+mod lifecycle;
+mod scene;
