@@ -29,9 +29,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("shard", &["ring", "record", "channel", "dialect", "subscriber"]),
     ("front", &["ring", "record", "subscriber", "dialect", "channel", "shard::mailbox"]),
     ("feed", &["record", "channel"]),
-    // The program's main starts the server and the feed's commands; the rest of control knows faces only.
-    ("control/mod", &["server", "feed"]),
-    ("control", &["channel", "record", "ring", "ingest", "subscriber", "shard", "front"]),
+    // The program's commands start the server; the rest of control knows public faces only.
+    ("control/commands", &["server", "feed"]),
+    ("control", &["channel", "record", "ring", "ingest", "subscriber", "shard", "front", "feed"]),
     (
         "server",
         &["channel", "record", "ring", "ingest", "dialect", "subscriber", "shard", "front", "control"],
@@ -252,7 +252,7 @@ mod planted {
         caught("src/channel.rs", "fn f() { assert!(crate::record::X); }", "channel names record::X");
         caught("src/channel.rs", "pub use super::ring;", "channel names ring");
         caught("src/control/admin.rs", "use crate::server;", "control names server");
-        caught("src/control/metrics/mod.rs", "use crate::feed;", "control names feed");
+        caught("src/control/mod.rs", "use crate::dialect;", "control names dialect");
         caught("src/main.rs", "fn f() { tapecast::server::run(); }", "main names server::run");
     }
 
@@ -266,7 +266,7 @@ mod planted {
         clean("src/ingest/line.rs", "use crate::{channel::{self, Catalogue}, record::Head, ring};");
         clean("src/front/routes.rs", "use crate::shard::mailbox::{Mailbox, Reservation};");
         clean("src/shard/worker.rs", "use super::mailbox; use crate::shard::stats; use crate::ring::Reader;");
-        clean("src/control/mod.rs", "fn f() { crate::server::run(); crate::feed::tail::run(); }");
+        clean("src/control/commands.rs", "fn f() { crate::server::run(); crate::feed::tail::run(); }");
         clean(
             "src/ring/words.rs",
             "/// As [`crate::record`].\nconst WHY: &str = \"crate::shard\"; // crate::control",

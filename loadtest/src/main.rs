@@ -1,2 +1,68 @@
-//! Load tools of Tapecast.
-fn main() {}
+//! Load tools of Tapecast: one binary, one subcommand a tool.
+//!
+//! Owns the arguments and the exit code, nothing else. The tools measure a server from outside, over
+//! its own protocols, and never share code with it: a fault in common would be seen by neither.
+//!
+//! `payload`, `frame`, `order`, `latency`, `schedule`, `search` and `verdict` are pure; `feed`,
+//! `swarm`, `peers` and `server` touch sockets and processes; `run` puts them together.
+
+mod clock;
+mod feed;
+mod frame;
+mod idle;
+mod latency;
+mod order;
+mod payload;
+mod peers;
+mod run;
+mod scenario;
+mod schedule;
+mod search;
+mod server;
+mod subscription;
+mod swarm;
+mod verdict;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "loadtest", about = "Load tools of Tapecast and the peers it is compared with")]
+struct Arguments {
+    #[command(subcommand)]
+    tool: Tool,
+}
+
+#[derive(Subcommand)]
+enum Tool {
+    /// Publish stamped records at a rate over the line protocol
+    Feed(feed::FeedArguments),
+    /// Subscribe many times, count, check order, measure latency
+    Swarm(swarm::SwarmArguments),
+    /// Hold many silent connections, so that the server's memory can be read
+    Idle(idle::IdleArguments),
+    /// Run scenarios end to end against one server or several in turn
+    Run(run::RunArguments),
+    /// Peer: a bare epoll loop that sends prepared frames (the roof)
+    Bare(peers::PeerArguments),
+    /// Peer: a task and a queue a connection over fastwebsockets
+    Obvious(peers::PeerArguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().tool {
+        Tool::Feed(arguments) => feed::main(&arguments),
+        Tool::Swarm(arguments) => swarm::main(&arguments),
+        Tool::Idle(arguments) => idle::main(&arguments),
+        Tool::Run(arguments) => run::main(&arguments),
+        Tool::Bare(arguments) => peers::bare::main(&arguments),
+        Tool::Obvious(arguments) => peers::obvious::main(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("loadtest: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The admin listener: `/metrics`, `/healthz`, `/readyz`.
 //!
 //! A current-thread runtime that the server gives it, away from subscribers' sockets. It changes nothing in the
-//! server. Invariant: it holds at most [`CONNECTIONS_MAX`] connections, each for at most [`CONNECTION_TIME_MAX`].
+//! server. Invariant: it holds at most `CONNECTIONS_MAX` connections, each for at most `CONNECTION_TIME_MAX`.
 
 use std::convert::Infallible;
 use std::io;

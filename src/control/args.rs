@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use toml::Value;
 
 use super::config::FlagSetting;
+use crate::feed;
 
 /// A market-data fan-out server: one feed in, thousands of WebSocket subscribers out.
 #[derive(Debug, Parser)]
@@ -23,6 +24,12 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Run the server.
     Serve(Serve),
+    /// Run server and a small built-in feed in one process, and print the address to open.
+    Demo,
+    /// Send a recording to a server's ingest.
+    Replay(Replay),
+    /// Subscribe and print what comes, one record a line.
+    Tail(Tail),
     /// Read a configuration file and say what is wrong with it, line by line.
     Check {
         /// The configuration, in TOML.
@@ -69,6 +76,52 @@ impl Serve {
         let setting =
             |(flag, key, value): (_, _, Option<Value>)| Some(FlagSetting { flag, key, value: value? });
         given.into_iter().filter_map(setting).collect()
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Replay {
+    /// Newline-delimited JSON, plain or gzip.
+    file: PathBuf,
+    /// The server's ingest.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9002")]
+    to: String,
+    /// How many times faster than recorded, or "max".
+    #[arg(long, value_name = "X|max", default_value_t)]
+    speed: feed::pace::Speed,
+    /// Begin again at the end, until Ctrl-C.
+    #[arg(long = "loop")]
+    repeat: bool,
+    /// Send this venue's records alone.
+    #[arg(long, value_name = "NAME")]
+    venue: Option<String>,
+    /// Name the channels <venue>:<symbol>@<kind>.
+    #[arg(long)]
+    venue_prefix: bool,
+    /// The server's ingest token.
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+}
+
+impl From<Replay> for feed::replay::Options {
+    fn from(typed: Replay) -> Self {
+        let Replay { file, to, speed, repeat, venue, venue_prefix, token } = typed;
+        Self { file, to, speed, repeat, venue, venue_prefix, token }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Tail {
+    /// The server's address for subscribers, as 127.0.0.1:9001.
+    address: String,
+    /// Channels and patterns, as btcusdt@trade or '*@ticker'.
+    #[arg(required = true, value_name = "CHANNEL")]
+    channels: Vec<String>,
+}
+
+impl From<Tail> for feed::tail::Options {
+    fn from(Tail { address, channels }: Tail) -> Self {
+        Self { address, channels }
     }
 }
 

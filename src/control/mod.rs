@@ -3,22 +3,20 @@
 //! The process's first thread, until a command runs. It decides nothing for a stage: it fills each stage's `Options`
 //! and reads its `Stats`. Invariant: no stage names `control`.
 
-use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 pub mod admin;
 mod args;
+mod commands;
 pub mod config;
 mod log;
 pub mod metrics;
 mod shutdown;
 
 use args::{Args, Command};
-use config::{Config, Problems};
+use config::Problems;
 
 /// Runs the program: 0 is done, 1 failed while running, 2 was asked for something that cannot be.
 #[must_use]
@@ -40,42 +38,12 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     log::start().map_err(Failure::Usage)?;
     match command {
-        Command::Serve(serve) => self::serve(&serve),
-        Command::Check { file } => check(&file),
+        Command::Serve(serve) => commands::serve(&serve),
+        Command::Demo => commands::demo(),
+        Command::Replay(replay) => commands::replay(replay),
+        Command::Tail(tail) => commands::tail(tail),
+        Command::Check { file } => commands::check(&file),
     }
-}
-
-fn serve(serve: &args::Serve) -> Result<(), Failure> {
-    let config = Config::load(serve.config.as_deref(), &serve.set, serve.flags())?;
-    warn_of_open_ingest(&config);
-    let shutdown = shutdown::on_signals().map_err(|error| Failure::Running(format!("signals: {error}")))?;
-    crate::server::run(config, print_listening, shutdown).map_err(|error| Failure::Running(error.to_string()))
-}
-
-fn warn_of_open_ingest(config: &Config) {
-    let open = config.ingest.listen.filter(|listen| !listen.ip().is_loopback());
-    if let (Some(listen), None) = (open, &config.ingest.token) {
-        tracing::warn!(%listen, "anybody who reaches this address may publish; set ingest.token");
-    }
-}
-
-/// `listening <role> <address>`, for people and for tests that listen on port 0.
-fn print_listening(role: &str, address: SocketAddr) {
-    // Fails when nobody reads stdout any more, which must not end a server.
-    let _ = say(&format!("listening {role} {address}"));
-}
-
-fn check(file: &Path) -> Result<(), Failure> {
-    let found = Config::from_file(file);
-    let text = found.as_ref().map_or_else(Problems::to_string, |_| "ok".to_owned());
-    say(&text).map_err(|error| Failure::Running(format!("stdout: {error}")))?;
-    found.map(drop).map_err(|_| Failure::Told)
-}
-
-fn say(line: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    stdout.flush()
 }
 
 /// How a command may fail; its text says what to do.

@@ -12,10 +12,8 @@ use crate::channel::ChannelName;
 
 /// The values of a key in a URL's query, still percent-encoded.
 pub(super) fn values<'a>(query: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
-    query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .filter_map(move |(found, value)| if found == key { Some(value) } else { None })
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(move |(found, _)| *found == key).map(|(_, value)| value)
 }
 
 /// Percent-decoded text. A `+` stays one: stream names hold it (`kline_1d@+08:00`). `None`: not UTF-8.

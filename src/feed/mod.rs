@@ -1,1 +1,12 @@
-//! The feed side of the program: simulate, replay, tail. SKELETON.
+//! The feed side of the program: what publishes into a server over its real protocols, and what watches it.
+//!
+//! Each part is a program of its own (or, for the demo, a task of the front's runtime) and knows a server by its
+//! sockets alone: nothing here names a stage, so what works here works for anybody's feed and subscriber.
+
+pub mod client;
+pub mod market;
+pub mod pace;
+pub mod progress;
+pub mod recording;
+pub mod replay;
+pub mod tail;

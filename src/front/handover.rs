@@ -53,7 +53,7 @@ pub(super) async fn attend(
     shutdown: watch::Receiver<bool>,
 ) {
     let Visitor { socket, peer, permit } = visitor;
-    let lifetime = 2 * shared.options.head_timeout;
+    let lifetime = shared.options.head_timeout.saturating_mul(2);
     let (admit, admission) = oneshot::channel();
     let routes = Routes::new(Arc::clone(&shared), peer, admit);
     let mut connection = http.serve_connection(TokioIo::new(socket), routes).with_upgrades();

@@ -67,7 +67,8 @@ pub struct Stats {
     pub bad_handshakes: AtomicU64,
     /// Requests for a path that does not exist.
     pub not_found: AtomicU64,
-    /// Connections that ended or timed out before a whole request was read, or were not HTTP.
+    /// Connections that ended in the middle of a request, timed out before there was one, or were not HTTP.
+    /// One that came and went without a word (a port check) is not counted.
     pub bad_requests: AtomicU64,
     /// `accept` calls that failed (out of file descriptors, say).
     pub accept_errors: AtomicU64,

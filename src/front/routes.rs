@@ -51,7 +51,7 @@ pub(super) struct Routes {
     answered: Cell<bool>,
 }
 
-/// A request that is not served, and who is told what.
+/// A request that is not served: what the client is told, and where it is counted.
 struct Refused {
     status: StatusCode,
     headers: &'static [(&'static str, &'static str)],

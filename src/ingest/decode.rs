@@ -165,9 +165,15 @@ fn with_interval(symbol: Option<&str>, kind: &str, bar: &Field<'_>, name: &mut S
     Some(())
 }
 
-// Stream names carry symbols in lower case; symbols outside ASCII exist.
+// Stream names carry symbols in lower case; symbols outside ASCII exist, but are rare.
 fn lower(symbol: &str, name: &mut String) {
-    name.extend(symbol.chars().flat_map(char::to_lowercase));
+    if symbol.is_ascii() {
+        let start = name.len();
+        name.push_str(symbol);
+        name[start..].make_ascii_lowercase();
+    } else {
+        name.extend(symbol.chars().flat_map(char::to_lowercase));
+    }
 }
 
 /// Kinds that also come as an array over the whole market.

@@ -45,7 +45,7 @@ pub fn message(text: &str) -> Result<Message<'_>, Refusal> {
     match text.as_bytes().first() {
         Some(b'{') => Ok(Message::One(text)),
         Some(b'[') => serde_json::from_str(text).map(Message::Many).map_err(|why| refusal(&why)),
-        _ => serde_json::from_str::<&RawValue>(text).map_err(|why| refusal(&why)).and(Err(no_envelope())),
+        _ => Err(serde_json::from_str::<&RawValue>(text).map_or_else(|why| refusal(&why), |_| no_envelope())),
     }
 }
 

@@ -5,7 +5,6 @@
 //! came. Invariant: a fault that got no line of its own is told as a number in the next one.
 
 use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Stats;
@@ -17,12 +16,12 @@ use super::sequencer::add;
 const EXCERPT_BYTES_MAX: usize = 64;
 const QUIET_NS: u64 = 1_000_000_000;
 
-/// Counts and logs one connection's faults; its clones share one pace.
-#[derive(Clone, Debug)]
+/// Counts and logs one connection's faults.
+#[derive(Debug)]
 pub(super) struct Faults {
     feed: Arc<str>,
     stats: Arc<Stats>,
-    pace: Rc<Pace>,
+    pace: Pace,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +32,7 @@ struct Pace {
 
 impl Faults {
     pub(super) fn new(feed: Arc<str>, stats: Arc<Stats>) -> Self {
-        Self { feed, stats, pace: Rc::default() }
+        Self { feed, stats, pace: Pace::default() }
     }
 
     /// A record was refused; `text` is what the feed sent.

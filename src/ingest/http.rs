@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::clock::Now;
 use super::intake::{Answer, EnvelopeFeed};
 use super::listener::Seat;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, RefusalCode};
 use super::websocket;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,7 +101,7 @@ fn ingest(mut request: Request<Incoming>, feed: EnvelopeFeed) -> Reply {
     tokio::task::spawn_local(async move {
         match upgrade.await {
             Ok(socket) => websocket::serve(socket, feed).await,
-            Err(why) => feed.faults.broken(&why.to_string()),
+            Err(why) => feed.seat.faults.broken(&why.to_string()),
         }
     });
     response.map(|_| Full::default())
@@ -111,7 +111,7 @@ async fn publish(request: Request<Incoming>, mut feed: EnvelopeFeed) -> Reply {
     let is_lines = is_ndjson(request.headers());
     let body = match body(request, feed.seat.intake.message_bytes_max()).await {
         Ok(body) => body,
-        Err(status) => return refuse_body(status, &mut feed),
+        Err(status) => return refuse_body(status, &feed),
     };
     let mut answer = Answer::default();
     if is_lines {
@@ -121,7 +121,7 @@ async fn publish(request: Request<Incoming>, mut feed: EnvelopeFeed) -> Reply {
             Ok(text) => feed.message(text, &mut answer).await,
             Err(_) => {
                 let refusal = Refusal::invalid_utf8();
-                feed.faults.refused(&refusal, &body, Now::read());
+                feed.seat.faults.refused(&refusal, &body, Now::read());
                 answer.reject(0, &refusal);
             }
         }
@@ -148,13 +148,13 @@ async fn body(request: Request<Incoming>, bytes_max: usize) -> Result<Bytes, Sta
     }
 }
 
-fn refuse_body(status: StatusCode, feed: &mut EnvelopeFeed) -> Reply {
+fn refuse_body(status: StatusCode, feed: &EnvelopeFeed) -> Reply {
     if status == StatusCode::PAYLOAD_TOO_LARGE {
-        let refusal = Refusal::new(super::RefusalCode::TooLarge, "the body is over the limit");
-        feed.faults.refused(&refusal, b"", Now::read());
+        let refusal = Refusal::new(RefusalCode::TooLarge, "the body is over the limit");
+        feed.seat.faults.refused(&refusal, b"", Now::read());
         return plain(status, refusal.code.as_str(), &refusal.message);
     }
-    feed.faults.cut_off();
+    feed.seat.faults.cut_off();
     plain(status, "cut_off", "the body did not come whole, or not in time")
 }
 

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::clock::Now;
 use super::envelope::{self, Message};
-use super::faults::Faults;
 use super::line::Record;
 use super::listener::Seat;
 use super::refusal::{Refusal, RefusalCode};
@@ -22,8 +21,9 @@ const REJECTED_MAX: usize = 256;
 /// One feed that sends envelopes.
 pub(super) struct EnvelopeFeed {
     pub(super) seat: Rc<Seat>,
-    pub(super) faults: Faults,
     session: session::Shared,
+    /// When this turn began: what its records are stamped with.
+    now: Now,
     turn_bytes: usize,
 }
 
@@ -63,11 +63,12 @@ impl EnvelopeFeed {
             Some(name) => seat.intake.sessions.borrow_mut().open(name)?,
             None => session::Shared::default(),
         };
-        Ok(Self { faults: seat.faults.clone(), seat, session, turn_bytes: 0 })
+        Ok(Self { seat, session, now: Now::default(), turn_bytes: 0 })
     }
 
     /// Takes one message: an envelope or an array of them.
     pub(super) async fn message(&mut self, text: &str, answer: &mut Answer) {
+        self.now = Now::read();
         match envelope::message(text) {
             Ok(Message::One(one)) => self.envelope(0, one, answer),
             Ok(Message::Many(items)) if self.market_event(&items, text, answer) => {}
@@ -84,6 +85,7 @@ impl EnvelopeFeed {
 
     /// Takes a body of envelopes, one a line; empty lines are passed over. An index counts the others from 0.
     pub(super) async fn lines(&mut self, body: &[u8], answer: &mut Answer) {
+        self.now = Now::read();
         let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
         for (index, line) in lines.enumerate() {
             match str::from_utf8(line) {
@@ -130,10 +132,10 @@ impl EnvelopeFeed {
 
     fn publish(&self, record: &Record<'_>) -> Result<Taken, Refusal> {
         let mut sequencer = self.seat.intake.sequencer.borrow_mut();
-        sequencer.publish(record, &mut self.session.borrow_mut(), Now::read())
+        sequencer.publish(record, &mut self.session.borrow_mut(), self.now)
     }
 
-    fn note(&mut self, index: usize, outcome: Result<Taken, Refusal>, text: &str, answer: &mut Answer) {
+    fn note(&self, index: usize, outcome: Result<Taken, Refusal>, text: &str, answer: &mut Answer) {
         match outcome {
             Ok(Taken::Published) => answer.accepted += 1,
             Ok(Taken::Dropped) => answer.dropped += 1,
@@ -141,8 +143,8 @@ impl EnvelopeFeed {
         }
     }
 
-    fn reject(&mut self, index: usize, refusal: &Refusal, text: &str, answer: &mut Answer) {
-        self.faults.refused(refusal, text.as_bytes(), Now::read());
+    fn reject(&self, index: usize, refusal: &Refusal, text: &str, answer: &mut Answer) {
+        self.seat.faults.refused(refusal, text.as_bytes(), self.now);
         answer.reject(index, refusal);
     }
 
@@ -151,6 +153,7 @@ impl EnvelopeFeed {
             self.turn_bytes = 0;
             self.announce();
             tokio::task::yield_now().await;
+            self.now = Now::read();
         }
     }
 

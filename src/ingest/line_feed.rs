@@ -15,7 +15,6 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::clock::Now;
-use super::faults::Faults;
 use super::line::{self, Answers, Line, Parsed, Record, Splitter};
 use super::listener::Seat;
 use super::refusal::{Refusal, RefusalCode};
@@ -34,15 +33,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut splitter = Splitter::new(seat.intake.line_bytes_max());
     splitter.room()[..first_bytes.len()].copy_from_slice(&first_bytes);
     splitter.filled(first_bytes.len());
-    LineFeed { stream, splitter, talk: Conversation::new(seat), deaf: false }.serve().await;
+    LineFeed { stream, splitter, talk: Conversation::new(seat) }.serve().await;
 }
 
 struct LineFeed<S> {
     stream: S,
     splitter: Splitter,
     talk: Conversation,
-    /// The feed takes no answers any more; what it still says is taken all the same.
-    deaf: bool,
 }
 
 /// What a turn over the buffered lines ended with.
@@ -88,9 +85,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineFeed<S> {
         let mut sequencer = intake.sequencer.borrow_mut();
         let now = Now::read();
         let turn = loop {
-            if self.deaf {
-                self.talk.answers.clear();
-            }
             if self.talk.answers.is_full() {
                 break Turn::AnswersFull;
             }
@@ -110,7 +104,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineFeed<S> {
             if self.talk.answers.is_full() {
                 return Poll::Pending;
             }
-            let mut room = ReadBuf::new(self.splitter.room());
+            let room = self.splitter.room();
+            let bytes_max = room.len().min(TURN_BYTES);
+            let mut room = ReadBuf::new(&mut room[..bytes_max]);
             std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
             let bytes = room.filled().len();
             self.splitter.filled(bytes);
@@ -132,10 +128,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineFeed<S> {
         while !self.talk.answers.unsent().is_empty() {
             match Pin::new(&mut self.stream).poll_write(cx, self.talk.answers.unsent()) {
                 Poll::Ready(Ok(bytes)) if bytes > 0 => self.talk.answers.sent(bytes),
-                Poll::Ready(_) => {
-                    self.deaf = true;
-                    self.talk.answers.clear();
-                }
+                // It takes no answers any more; what it said before it went is taken all the same.
+                Poll::Ready(_) => self.talk.answers.clear(),
                 Poll::Pending => return,
             }
         }
@@ -143,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineFeed<S> {
 
     async fn ended(mut self) {
         if self.splitter.is_inside_line() {
-            self.talk.faults.cut_off();
+            self.talk.seat.faults.cut_off();
         }
         self.farewell().await;
     }
@@ -176,7 +170,6 @@ struct Conversation {
     seat: Rc<Seat>,
     session: session::Shared,
     answers: Answers,
-    faults: Faults,
     authorized: bool,
     /// Lines so far, `AUTH` and bad ones too.
     lines: u64,
@@ -191,7 +184,6 @@ impl Conversation {
         Self {
             session: session::Shared::default(),
             answers: Answers::default(),
-            faults: seat.faults.clone(),
             authorized: seat.intake.admits(None),
             lines: 0,
             accepted: 0,
@@ -223,7 +215,9 @@ impl Conversation {
         };
         if let Err(refusal) = heard {
             self.answers.error(self.lines, refusal.code.as_str(), &refusal.message);
-            self.faults.refused(&refusal, text, now);
+            // A token does not go into a log, whatever is wrong with its line.
+            let text = if text.starts_with(b"AUTH") { b"AUTH" } else { text };
+            self.seat.faults.refused(&refusal, text, now);
         }
         true
     }
@@ -255,7 +249,7 @@ impl Conversation {
 
     fn refuse_entry(&mut self) {
         self.answers.error(1, "unauthorized", "the first line must be 'AUTH <token>' with the right token");
-        self.faults.unauthorized(Now::read());
+        self.seat.faults.unauthorized(Now::read());
     }
 }
 

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -27,6 +28,10 @@ use super::{AUTH_TIMEOUT, Intake, Stats, http, line_feed};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The search for silent channels takes a turn this often, or more often where channels expire sooner.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// A feed that says nothing for so long is asked by the kernel whether it is still there,
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+/// and again this often, before it is given up.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// No line begins with one of these: a channel holds no space and needs an `@`.
 const HTTP_METHODS: [&[u8]; 9] =
     [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"TRACE ", b"CONNECT "];
@@ -196,8 +201,7 @@ impl Drop for Seat {
 }
 
 async fn serve_tcp(mut stream: TcpStream, seat: Rc<Seat>) {
-    // Answers are small and waited for; a socket that refuses the option is slower, not wrong.
-    let _ = stream.set_nodelay(true);
+    set_options(&stream);
     let sniffed = match seat.intake.admits(None) {
         true => sniff(&mut stream).await,
         false => match timeout(AUTH_TIMEOUT, sniff(&mut stream)).await {
@@ -215,6 +219,14 @@ async fn serve_tcp(mut stream: TcpStream, seat: Rc<Seat>) {
     }
 }
 
+// Answers are small and waited for, and a feed that vanished must not keep its seat. A socket that refuses the
+// options is slower, not wrong.
+fn set_options(stream: &TcpStream) {
+    let probes = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
+}
+
 /// What a feed speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Speaks {
@@ -222,9 +234,7 @@ enum Speaks {
     Http,
 }
 
-async fn sniff(
-    stream: &mut (impl tokio::io::AsyncRead + AsyncWrite + Unpin),
-) -> io::Result<(Vec<u8>, Speaks)> {
+async fn sniff(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(Vec<u8>, Speaks)> {
     let mut first_bytes = Vec::with_capacity(16);
     loop {
         let came = stream.read_buf(&mut first_bytes).await?;

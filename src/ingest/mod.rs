@@ -1,6 +1,6 @@
 //! Ingest: feed sockets in, records into the ring. The only stage that writes the ring.
 //!
-//! One thread, one current-thread runtime: connections are tasks on it and share what [`Intake`] holds, without a
+//! One thread, one current-thread runtime: connections are tasks on it and share what `Intake` holds, without a
 //! lock. Nothing here waits for a reader of the ring. Invariant: what a feed sent is published byte for byte,
 //! dropped and counted, or refused, counted and answered.
 //!

@@ -27,7 +27,7 @@ pub(super) async fn serve(mut socket: Socket, mut feed: EnvelopeFeed) {
     loop {
         let frame = match socket.read_frame().await {
             Ok(frame) => frame,
-            Err(why) => return fail(&mut socket, &mut feed, &why, &message).await,
+            Err(why) => return fail(&mut socket, &feed, &why, &message).await,
         };
         turn_bytes += frame.payload.len();
         match message.add(&frame, bytes_max) {
@@ -39,7 +39,7 @@ pub(super) async fn serve(mut socket: Socket, mut feed: EnvelopeFeed) {
             }
             Step::NeedsMore => {}
             Step::Closed => return,
-            Step::Broken(code, why) => return close(&mut socket, &mut feed, code, why).await,
+            Step::Broken(code, why) => return close(&mut socket, &feed, code, why).await,
         }
         if turn_bytes >= TURN_BYTES {
             turn_bytes = 0;
@@ -54,7 +54,7 @@ async fn answer(socket: &mut Socket, feed: &mut EnvelopeFeed, message: &[u8]) ->
         Ok(text) => feed.message(text, &mut answer).await,
         Err(_) => {
             let refusal = Refusal::invalid_utf8();
-            feed.faults.refused(&refusal, message, Now::read());
+            feed.seat.faults.refused(&refusal, message, Now::read());
             answer.reject(0, &refusal);
         }
     }
@@ -109,12 +109,12 @@ impl Partial {
     }
 }
 
-async fn fail(socket: &mut Socket, feed: &mut EnvelopeFeed, why: &WebSocketError, message: &Partial) {
+async fn fail(socket: &mut Socket, feed: &EnvelopeFeed, why: &WebSocketError, message: &Partial) {
     let code = match why {
         // Gone without a close frame. Whether it was inside a frame the library does not say.
         WebSocketError::UnexpectedEOF | WebSocketError::IoError(_) | WebSocketError::ConnectionClosed => {
             if message.is_begun() {
-                feed.faults.cut_off();
+                feed.seat.faults.cut_off();
             }
             return;
         }
@@ -125,7 +125,7 @@ async fn fail(socket: &mut Socket, feed: &mut EnvelopeFeed, why: &WebSocketError
     close(socket, feed, code, &why.to_string()).await;
 }
 
-async fn close(socket: &mut Socket, feed: &mut EnvelopeFeed, code: CloseCode, why: &str) {
+async fn close(socket: &mut Socket, feed: &EnvelopeFeed, code: CloseCode, why: &str) {
     let refused = match code {
         CloseCode::Size => Some(RefusalCode::TooLarge),
         CloseCode::Invalid => Some(RefusalCode::InvalidUtf8),
@@ -133,8 +133,8 @@ async fn close(socket: &mut Socket, feed: &mut EnvelopeFeed, code: CloseCode, wh
         _ => None,
     };
     match refused {
-        Some(code) => feed.faults.refused(&Refusal::new(code, why.to_owned()), b"", Now::read()),
-        None => feed.faults.broken(why),
+        Some(code) => feed.seat.faults.refused(&Refusal::new(code, why.to_owned()), b"", Now::read()),
+        None => feed.seat.faults.broken(why),
     }
     // A feed that is gone already needs no close frame.
     let _ = socket.write_frame(Frame::close(code.into(), why.as_bytes())).await;

@@ -46,8 +46,9 @@ pub use shared::{Lapped, Ring};
 use std::fmt;
 use std::sync::Arc;
 
-/// How many largest entries a ring must hold at least.
-const LARGEST_ENTRIES_MIN: u64 = 64;
+/// How many largest entries a ring must hold at least: one is kept free and a quarter may be live, so that half of this would still
+/// leave history. The configuration asks for more: 64 largest payloads, without what stands before them.
+const LARGEST_ENTRIES_MIN: u64 = 32;
 
 /// Sizes of a ring.
 #[derive(Clone, Debug)]
@@ -67,7 +68,7 @@ pub struct Options {
 pub enum InvalidOptions {
     /// `bytes` is not a power of two.
     NotPowerOfTwo,
-    /// The largest body does not fit often enough (64 times) into the ring.
+    /// The largest body does not fit often enough (32 times) into the ring.
     BodyTooLarge,
 }
 
@@ -111,7 +112,7 @@ impl fmt::Display for InvalidOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotPowerOfTwo => "the ring's bytes must be a power of two",
-            Self::BodyTooLarge => "the ring must hold the largest record at least 64 times",
+            Self::BodyTooLarge => "the ring must hold the largest record at least 32 times",
         })
     }
 }

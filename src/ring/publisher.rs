@@ -5,8 +5,10 @@
 //! Invariant: between two calls one largest entry is free, so a refresh can always be written.
 
 use super::Options;
-use super::entry::{self, Kind, NOWHERE, Position, Stamp};
+use super::entry::{self, HEADER_WORDS, Kind, NOWHERE, Position, Stamp};
+use super::reclaim::Footprint;
 use super::shared::Ring;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,6 +37,8 @@ pub struct Publisher {
     pub(super) reclaimed: Position,
     /// The floor, as its only writer knows it.
     pub(super) floor: Position,
+    /// One for each entry from `reclaimed` to `head`; never more than headers fit into the ring.
+    pub(super) footprints: VecDeque<Footprint>,
     /// Words of each channel's latest entry, 0 for none; here, so that a publish need not load an old header.
     live: Box<[u32]>,
     live_words: u64,
@@ -60,8 +64,9 @@ impl Publisher {
             live_max: words / LIVE_SHARE,
             body_bytes_max: options.body_bytes_max,
         };
+        let footprints = VecDeque::with_capacity(words as usize / HEADER_WORDS);
         let live = vec![0; options.channels_max as usize].into();
-        Self { ring, limits, head: 0, reclaimed: 0, floor: 0, live, live_words: 0 }
+        Self { ring, limits, head: 0, reclaimed: 0, floor: 0, footprints, live, live_words: 0 }
     }
 
     /// Publishes one entry whose body is the pieces joined. `Data` becomes its channel's latest; `Expired` clears
@@ -78,7 +83,7 @@ impl Publisher {
         let words = self.admit(stamp, body_bytes)?;
         self.make_room(words);
         let previous = self.previous(stamp);
-        let position = self.claim(words);
+        let position = self.claim(words, stamp.channel);
         let mut packer = self.ring.words.packer(position, words);
         packer.words(stamp.encode(body_bytes, previous));
         body.iter().for_each(|piece| packer.piece(piece));
@@ -131,9 +136,10 @@ impl Publisher {
     }
 
     /// Takes the next words behind the head; they may be stored to from here on.
-    pub(super) fn claim(&mut self, words: u64) -> Position {
+    pub(super) fn claim(&mut self, words: u64, channel: u32) -> Position {
         let position = self.head;
         self.head += words;
+        self.footprints.push_back(Footprint { words: words as u32, channel });
         debug_assert!(self.head <= self.reclaimed + self.limits.ring, "room was made before");
         if self.head > self.floor + self.limits.ring {
             self.give_up(self.reclaimed);

@@ -43,7 +43,7 @@ impl Words {
         load_run(there, second);
         if let Some(last) = there.last().or_else(|| here.last()) {
             let last = last.load(Ordering::Relaxed).to_le_bytes();
-            tail.copy_from_slice(&last[..tail.len()]);
+            tail.iter_mut().zip(last).for_each(|(byte, value)| *byte = value);
         }
     }
 
@@ -58,7 +58,7 @@ impl Words {
     /// What stores so many words from a position on.
     pub(super) fn packer(&self, position: Position, count: u64) -> Packer<'_> {
         let (here, there) = self.run(position, count as usize);
-        Packer { here, there, carry: [0; 8], carried: 0 }
+        Packer { here, there, carry: 0, carried: 0 }
     }
 
     fn at(&self, position: Position) -> &AtomicU64 {
@@ -80,7 +80,9 @@ impl Words {
 pub(super) struct Packer<'a> {
     here: &'a [AtomicU64],
     there: &'a [AtomicU64],
-    carry: [u8; 8],
+    /// The word begun, and how many bytes of it there are. In a register: bytes that are stored and then loaded
+    /// as one word make the load wait for the stores (a third of a publish).
+    carry: u64,
     carried: usize,
 }
 
@@ -94,8 +96,7 @@ impl Packer<'_> {
         let (words, rest) = self.top_up(piece).as_chunks::<8>();
         self.put(words);
         if !rest.is_empty() {
-            self.carry[..rest.len()].copy_from_slice(rest);
-            self.carried = rest.len();
+            self.carry(rest);
         }
     }
 
@@ -111,17 +112,22 @@ impl Packer<'_> {
             return piece;
         }
         let (now, rest) = piece.split_at(piece.len().min(8 - self.carried));
-        self.carry[self.carried..][..now.len()].copy_from_slice(now);
-        self.carried += now.len();
+        self.carry(now);
         if self.carried == 8 {
             self.flush();
         }
         rest
     }
 
+    fn carry(&mut self, bytes: &[u8]) {
+        let word = bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        self.carry |= word << (8 * self.carried);
+        self.carried += bytes.len();
+    }
+
     fn flush(&mut self) {
-        self.put(&[self.carry]);
-        self.carry = [0; 8];
+        self.put(&[self.carry.to_le_bytes()]);
+        self.carry = 0;
         self.carried = 0;
     }
 

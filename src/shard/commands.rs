@@ -5,7 +5,7 @@
 use super::index::{CohortId, SubscriberId};
 use super::worker::Shard;
 use crate::channel::ChannelName;
-use crate::dialect::{Command, Fault, FaultCode, Joined, Outcome, Request, RequestId};
+use crate::dialect::{Command, Fault, FaultCode, Joined, Outcome, Request, RequestId, Shape};
 
 impl Shard {
     /// Reads and carries out one message of a client.
@@ -36,9 +36,7 @@ impl Shard {
             Command::List => self.list(id, request),
             Command::Ping => self.answer(id, request, &Outcome::Pong),
             Command::SetShape(shape) => {
-                let own = self.own_cohort(id);
-                self.index.set_shape(own, shape);
-                self.is_restless(id);
+                self.set_shape(id, shape);
                 self.answer(id, request, &Outcome::ShapeSet);
             }
             Command::GetShape => {
@@ -125,6 +123,13 @@ impl Shard {
                 self.ledger.withdrawn += gone;
             }
         }
+        self.is_restless(id);
+    }
+
+    fn set_shape(&mut self, id: SubscriberId, shape: Shape) {
+        let own = self.own_cohort(id);
+        self.index.set_shape(own, shape);
+        self.fanout.enlist(own, shape, self.members[id as usize].outbox.is_some());
         self.is_restless(id);
     }
 

@@ -119,17 +119,18 @@ impl Shard {
         }
         let record = Drained { slot, position: entry.position, sequence: entry.sequence, frames };
         self.fanout.records.push(record);
-        for place in 0..self.index.slot(slot).cohorts.len() {
-            let cohort = self.index.slot(slot).cohorts[place];
-            let frame = frames[self.index.cohort(cohort).shape.index()];
-            if self.fanout.is_single(cohort) {
-                let id = self.index.cohort(cohort).members[0];
-                self.ledger.matched += 1;
-                self.put_aside(id, &record, frame);
-            } else {
-                self.fanout.append(cohort, frame);
+        let mut singles = std::mem::take(&mut self.buffers.singles);
+        for &cohort in &self.index.slot(slot).cohorts {
+            if !self.fanout.give(cohort, &frames) {
+                singles.push(cohort);
             }
         }
+        for cohort in singles.drain(..) {
+            let of = self.index.cohort(cohort);
+            self.ledger.matched += 1;
+            self.put_aside(of.members[0], &record, frames[of.shape.index()]);
+        }
+        self.buffers.singles = singles;
         Ok(())
     }
 
@@ -198,7 +199,7 @@ impl Shard {
     fn send(&mut self, cohort: CohortId, cut: &mut Vec<(CohortId, SubscriberId, Option<usize>)>) {
         let records = self.fanout.lane_records(cohort);
         let of = self.index.cohort(cohort);
-        let bytes = self.fanout.gather(cohort, of.shape);
+        let bytes = self.fanout.gather(cohort);
         let mut whole = 0;
         for &id in &of.members {
             let taken = self.members[id as usize].socket.offer(bytes);

@@ -48,12 +48,17 @@ struct Lane {
     finished: u32,
     bytes: u32,
     records: u32,
+    /// What its frames look like; here, so that giving a frame touches nothing but the lane.
+    shape: Shape,
     /// A cohort of one off the fast path: it gets no ranges.
     single: bool,
 }
 
-const EMPTY: Lane =
-    Lane { last: Range { start: 0, end: 0 }, finished: NONE, bytes: 0, records: 0, single: false };
+impl Lane {
+    fn new(shape: Shape, single: bool) -> Self {
+        Self { last: Range::default(), finished: NONE, bytes: 0, records: 0, shape, single }
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
@@ -94,29 +99,22 @@ impl Default for Fanout {
 }
 
 impl Fanout {
-    /// Whether a cohort is served singly, off the fast path.
-    pub(super) fn is_single(&self, cohort: CohortId) -> bool {
-        self.lanes.get(cohort as usize).is_some_and(|lane| lane.single)
-    }
-
-    /// A cohort of one leaves the fast path, or returns to it.
-    pub(super) fn set_single(&mut self, cohort: CohortId, single: bool) {
-        self.lane(cohort).single = single;
-    }
-
-    fn lane(&mut self, cohort: CohortId) -> &mut Lane {
-        if self.lanes.len() <= cohort as usize {
-            self.lanes.resize(cohort as usize + 1, EMPTY);
+    /// A cohort begins, or is served otherwise from now on: in another shape, or `single`, off the fast path.
+    pub(super) fn enlist(&mut self, cohort: CohortId, shape: Shape, single: bool) {
+        let place = cohort as usize;
+        if self.lanes.len() <= place {
+            self.lanes.resize(place + 1, Lane::new(shape, false));
         }
-        &mut self.lanes[cohort as usize]
+        self.lanes[place] = Lane::new(shape, single);
     }
 
-    /// Gives a cohort one more frame; neighbours are joined.
-    pub(super) fn append(&mut self, cohort: CohortId, frame: Range) {
-        if self.lanes.len() <= cohort as usize {
-            self.lanes.resize(cohort as usize + 1, EMPTY);
-        }
+    /// Gives a cohort its shape's frame of a record; neighbours are joined. False: it is served singly.
+    pub(super) fn give(&mut self, cohort: CohortId, frames: &[Range; Shape::COUNT]) -> bool {
         let lane = &mut self.lanes[cohort as usize];
+        if lane.single {
+            return false;
+        }
+        let frame = frames[lane.shape.index()];
         if lane.records == 0 {
             self.dirty.push(cohort);
             lane.last = frame;
@@ -132,6 +130,7 @@ impl Fanout {
         lane.bytes += frame.end - frame.start;
         self.lane_bytes_max = self.lane_bytes_max.max(lane.bytes);
         self.appended += 1;
+        true
     }
 
     /// Ranges appended so far in this cycle.
@@ -159,13 +158,13 @@ impl Fanout {
 
     /// How many records a cohort gets.
     pub(super) fn lane_records(&self, cohort: CohortId) -> u64 {
-        self.lanes.get(cohort as usize).map_or(0, |lane| u64::from(lane.records))
+        u64::from(self.lanes[cohort as usize].records)
     }
 
     /// The bytes a cohort gets: a slice of the arena where its ranges join to one, else gathered.
-    pub(super) fn gather(&mut self, cohort: CohortId, shape: Shape) -> &[u8] {
+    pub(super) fn gather(&mut self, cohort: CohortId) -> &[u8] {
         let lane = self.lanes[cohort as usize];
-        let arena = &self.arenas[shape.index()];
+        let arena = &self.arenas[lane.shape.index()];
         if lane.finished == NONE {
             return lane.last.of(arena);
         }
@@ -193,7 +192,7 @@ impl Fanout {
     pub(super) fn clear(&mut self) {
         for cohort in self.dirty.drain(..) {
             let lane = &mut self.lanes[cohort as usize];
-            *lane = Lane { single: lane.single, ..EMPTY };
+            *lane = Lane::new(lane.shape, lane.single);
         }
         self.arenas.iter_mut().for_each(Vec::clear);
         self.records.clear();
@@ -216,6 +215,7 @@ mod tests {
             cycles in 1_usize..3,
         ) {
             let mut fanout = Fanout::default();
+            (0..4).for_each(|cohort| fanout.enlist(cohort, Shape::Payload, false));
             for _ in 0..cycles {
                 let mut expected = vec![Vec::new(); 4];
                 for (number, (len, takers)) in frames.iter().enumerate() {
@@ -224,9 +224,8 @@ mod tests {
                     let start = arena.len() as u32;
                     arena.extend_from_slice(&frame);
                     let range = Range { start, end: arena.len() as u32 };
-                    for (cohort, takes) in takers.iter().enumerate().filter(|(_, takes)| **takes) {
-                        prop_assert!(takes);
-                        fanout.append(cohort as CohortId, range);
+                    for (cohort, _) in takers.iter().enumerate().filter(|(_, takes)| **takes) {
+                        prop_assert!(fanout.give(cohort as CohortId, &[range; Shape::COUNT]));
                         expected[cohort].extend_from_slice(&frame);
                     }
                 }
@@ -234,7 +233,7 @@ mod tests {
                 prop_assert_eq!(fanout.lane_bytes_max(), most);
                 let dirty: Vec<_> = (0..fanout.dirty_len()).map(|place| fanout.dirty(place)).collect();
                 for cohort in dirty {
-                    let bytes = fanout.gather(cohort, Shape::Payload).to_vec();
+                    let bytes = fanout.gather(cohort).to_vec();
                     prop_assert_eq!(&bytes, &expected[cohort as usize]);
                     expected[cohort as usize].clear();
                 }

@@ -45,7 +45,7 @@ impl Shard {
     }
 
     /// Asks to be woken when there is something to read; false: there is already.
-    fn listen(&mut self, id: SubscriberId) -> bool {
+    fn listen(&self, id: SubscriberId) -> bool {
         let member = &self.members[id as usize];
         matches!(member.socket.poll_readable(&mut Context::from_waker(&member.ear)), Poll::Pending)
     }
@@ -62,39 +62,44 @@ impl Shard {
         let limits = self.options.limits();
         let mut decoder = std::mem::take(&mut self.members[id as usize].session.decoder);
         let mut at = 0;
-        let verdict = loop {
+        // A client that closed or broke the protocol is not decoded any further.
+        while self.members.get(id as usize).is_some_and(|member| !member.finished) {
             match decoder.next(bytes, &mut at, &limits) {
-                Ok(Some(event)) => self.handle(id, event),
-                Ok(None) => break None,
-                Err(reason) => break Some(reason),
+                Ok(Some(event)) => {
+                    self.members[id as usize].partial_since = None;
+                    self.handle(id, event);
+                }
+                Ok(None) => break,
+                Err(reason) => {
+                    self.members[id as usize].finished = true;
+                    self.close(id, reason);
+                }
             }
-            if !self.is_heard(id) {
-                break None;
-            }
-        };
-        let Some(member) = self.members.get_mut(id as usize) else { return };
-        let was_partial = member.partial_since.is_some();
-        member.partial_since = decoder.is_partial().then(|| member.partial_since.unwrap_or(self.now));
-        let begun = member.partial_since.is_some() && !was_partial;
-        member.session.decoder = decoder;
-        if let Some(reason) = verdict {
-            self.close(id, reason);
-        } else if begun {
-            self.set_timer(id);
         }
+        let Some(member) = self.members.get_mut(id as usize) else { return };
+        let is_partial = decoder.is_partial() && !member.finished;
+        member.session.decoder = decoder;
+        self.note_partial(id, is_partial);
     }
 
-    /// Whether what this client sends still matters: until its end is settled on both sides, or it broke the protocol.
-    fn is_heard(&self, id: SubscriberId) -> bool {
-        let member = self.members.get(id as usize);
-        member.is_some_and(|member| !matches!(member.life, Life::Closing { heard: true, .. }))
+    /// The read time-out runs from when a frame or message was begun.
+    fn note_partial(&mut self, id: SubscriberId, is_partial: bool) {
+        let member = &mut self.members[id as usize];
+        let was_partial = member.partial_since.is_some();
+        member.partial_since = is_partial.then(|| member.partial_since.unwrap_or(self.now));
+        if is_partial && !was_partial {
+            self.set_timer(id);
+        }
     }
 
     fn handle(&mut self, id: SubscriberId, event: Event<'_>) {
         let member = &mut self.members[id as usize];
         let is_open = matches!(member.life, Life::Open);
         match event {
-            Event::Close(code) => return self.answer_close(id, code),
+            Event::Close(code) => {
+                member.finished = true;
+                return self.answer_close(id, code);
+            }
             Event::Pong => member.heard_pong_at = self.now,
             Event::Text(_) | Event::Binary | Event::Ping(_) => {}
         }

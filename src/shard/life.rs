@@ -37,6 +37,8 @@ pub(super) struct Member {
     pub(super) listed: bool,
     /// It is not read until its control frames are sent.
     pub(super) deaf: bool,
+    /// It closed or broke the protocol: what it still sends means nothing, only its end is waited for.
+    pub(super) finished: bool,
     pub(super) pinged_at: Millis,
     pub(super) heard_pong_at: Millis,
     /// Since when a frame or message is half-read.
@@ -85,6 +87,7 @@ impl Shard {
             changes: 0,
             listed: false,
             deaf: false,
+            finished: false,
             pinged_at: self.spread_ping(serial),
             heard_pong_at: self.now,
             partial_since: None,
@@ -128,7 +131,7 @@ impl Shard {
 
     fn enter_index(&mut self, id: SubscriberId, shape: Shape) {
         let cohort = self.index.admit(id, shape);
-        self.fanout.set_single(cohort, true);
+        self.fanout.enlist(cohort, shape, true);
         self.members[id as usize].cohort = Some(cohort);
     }
 
@@ -260,7 +263,6 @@ impl Shard {
         }
         let own = self.leave_fast_path(id);
         self.ledger.subscriptions -= self.index.cohort(own).slots.len() as u64;
-        self.fanout.set_single(own, false);
         self.index.dissolve(own);
         let member = &mut self.members[id as usize];
         member.cohort = None;

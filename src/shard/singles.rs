@@ -61,7 +61,7 @@ impl Shard {
         let member = &mut self.members[id as usize];
         if member.outbox.is_none() {
             member.outbox = Some(Box::default());
-            self.fanout.set_single(own, true);
+            self.fanout.enlist(own, self.index.cohort(own).shape, true);
             self.ledger.slow += 1;
         }
         own
@@ -74,6 +74,7 @@ impl Shard {
         let own = self.index.split(shared, id);
         member.cohort = Some(own);
         if own != shared {
+            self.fanout.enlist(own, self.index.cohort(own).shape, false);
             self.is_restless(id);
         }
         own
@@ -83,7 +84,7 @@ impl Shard {
         let member = &mut self.members[id as usize];
         let Some(cohort) = member.cohort else { return };
         member.outbox = None;
-        self.fanout.set_single(cohort, false);
+        self.fanout.enlist(cohort, self.index.cohort(cohort).shape, false);
         self.ledger.slow -= 1;
         self.is_restless(id);
     }

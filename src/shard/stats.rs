@@ -130,7 +130,7 @@ impl Stats {
             }
             // ORDERING: pairs with the Release fence in `publish`.
             fence(Ordering::Acquire);
-            if before % 2 == 0 && self.version.load(Ordering::Relaxed) == before {
+            if before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before {
                 return Ledger::from_words(&words);
             }
             std::hint::spin_loop();

@@ -127,6 +127,8 @@ pub(super) struct Buffers {
     /// Frames encoded for one subscriber alone.
     pub(super) batch: Vec<u8>,
     pub(super) due: Vec<(SubscriberId, u32)>,
+    /// Cohorts of one off the fast path that a record matched.
+    pub(super) singles: Vec<CohortId>,
     pub(super) cut: Vec<(CohortId, SubscriberId, Option<usize>)>,
 }
 
@@ -304,7 +306,7 @@ impl Shard {
         self.stats.publish(&self.ledger);
     }
 
-    async fn sleep(&mut self) {
+    async fn sleep(&self) {
         if !self.reader.doze() {
             return;
         }

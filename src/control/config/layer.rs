@@ -131,7 +131,7 @@ mod tests {
             Origin::Line { line, .. } => (setting.key(), setting.value.clone(), *line),
             other => panic!("a file's setting comes from {other:?}"),
         });
-        (lines.collect(), problems.iter().map(ToString::to_string).collect())
+        (lines.collect(), problems.to_string().lines().map(str::to_owned).collect())
     }
 
     #[test]

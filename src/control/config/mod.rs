@@ -20,8 +20,8 @@ mod stages;
 mod value;
 
 use layer::Setting;
-use problem::Checks;
-pub use problem::{Problem, Problems};
+pub use problem::Problems;
+use problem::{Checks, Problem};
 use sections::Written;
 
 /// What a server needs to run.
@@ -184,10 +184,10 @@ mod tests {
     fn what_does_not_fit_together_names_key_fault_and_cure() {
         for (settings, parts) in [
             (&["ring.bytes=1000000"][..], &["--set: ring.bytes: 1000000 cannot be", "write 1048576"][..]),
-            (&["ring.bytes=65536"], &["--set: ring.bytes: ", "of at most 896", "at least 134217728"]),
+            (&["ring.bytes=65536"], &["--set: ring.bytes: ", "of at most 1024", "at least 67108864"]),
             (
                 &["ingest.payload_bytes_max=8388608"],
-                &["--set: ingest.payload_bytes_max", "at most 4194176", "at least 1073741824"],
+                &["--set: ingest.payload_bytes_max", "at most 4194304", "at least 536870912"],
             ),
             (
                 &["heartbeat.pong_timeout=20s"],
@@ -195,6 +195,7 @@ mod tests {
             ),
             (&["heartbeat.ping_every=2m"], &["--set: heartbeat.ping_every", "2m"]),
             (&["outbox.torn_pool_bytes_max=1"], &["cannot hold one payload"]),
+            (&["limits.head_bytes=4096"], &["limits.head_bytes: 4096 cannot be", "from 8192 to"]),
             (&["limits.message_bytes=0"], &["limits.message_bytes: 0 would leave memory without a bound"]),
             (&["shards=0"], &["shards: 0 shards cannot be"]),
             (&["ingest.listen=none"], &["ingest.listen", "write ingest.unix too"]),

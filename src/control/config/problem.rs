@@ -18,7 +18,7 @@ pub(super) enum Origin {
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(super) struct Problem {
     origin: Option<Origin>,
     key: String,
     text: String,
@@ -62,11 +62,6 @@ impl Problems {
             _ => usize::MAX,
         });
         if self.0.is_empty() { Ok(()) } else { Err(self) }
-    }
-
-    /// Each problem.
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter()
     }
 }
 

@@ -21,11 +21,11 @@ const MAILBOX_LETTERS_MAX: usize = 1024;
 /// How often the largest payload must fit into the ring.
 const PAYLOADS_IN_RING_MIN: usize = 64;
 
-/// What stands before a payload in the ring: the entry's header and the record's head, rounded up.
-const PAYLOAD_OVERHEAD_BYTES_MAX: usize = 128;
-
 /// A ring below this holds no market; one above it is a slip of the keyboard.
 const RING_BYTES: RangeInclusive<usize> = 1 << 16..=1 << 37;
+
+/// A request's head: hyper reads with a buffer of 8 KiB at least, and a megabyte of names is no request any more.
+const HEAD_BYTES: RangeInclusive<usize> = 8 << 10..=1 << 20;
 
 /// Longest path of a Unix socket: `sun_path` less its final zero.
 const UNIX_PATH_BYTES_MAX: usize = 107;
@@ -51,10 +51,9 @@ pub(super) fn ring(written: &Written, checks: &mut Checks) -> ring::Options {
 fn payload_fits(written: &Written, checks: &mut Checks) {
     let (payload, ring) = (written.ingest.payload_bytes_max, written.ring.bytes);
     let key = checks.blame("ingest.payload_bytes_max", "ring.bytes");
-    let most = (ring / PAYLOADS_IN_RING_MIN).saturating_sub(PAYLOAD_OVERHEAD_BYTES_MAX);
+    let most = ring / PAYLOADS_IN_RING_MIN;
     checks.require(payload <= most, key, || {
-        let record = payload.saturating_add(PAYLOAD_OVERHEAD_BYTES_MAX);
-        let least = record.saturating_mul(PAYLOADS_IN_RING_MIN).checked_next_power_of_two();
+        let least = payload.saturating_mul(PAYLOADS_IN_RING_MIN).checked_next_power_of_two();
         let larger = least.filter(|least| RING_BYTES.contains(least));
         let larger = larger.map_or_else(String::new, |least| format!(", or ring.bytes of at least {least}"));
         format!(
@@ -145,7 +144,10 @@ fn heartbeat(written: &Written, checks: &mut Checks) {
 pub(super) fn front(written: &Written, checks: &mut Checks) -> front::Options {
     let limits = &written.limits;
     bounds_memory(checks, "limits.handshakes", limits.handshakes);
-    bounds_memory(checks, "limits.head_bytes", limits.head_bytes);
+    checks.require(HEAD_BYTES.contains(&limits.head_bytes), "limits.head_bytes", || {
+        let (least, most) = (HEAD_BYTES.start(), HEAD_BYTES.end());
+        format!("{} cannot be; write a number from {least} to {most}", limits.head_bytes)
+    });
     not_zero_time(checks, "limits.head_timeout", limits.head_timeout);
     front::Options {
         listen: written.subscribers.listen,

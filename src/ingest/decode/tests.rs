@@ -134,7 +134,7 @@ fn recorded_events_have_the_channel_that_was_recorded() {
         for line in lines.map_while(Result::ok).take(20_000) {
             derived += usize::from(check_recorded(&mut decoder, &line));
         }
-        assert!(derived > 50, "{file}: only {derived} events had a channel to derive");
+        assert!(derived >= 40, "{file}: only {derived} events had a channel to derive");
     }
 }
 
@@ -186,7 +186,7 @@ fn check_recorded(decoder: &mut Decoder, line: &str) -> bool {
     match partial {
         Some((symbol, _)) => assert!(derived.is_none_or(|name| name == format!("{symbol}@depth")), "{line}"),
         None if channel == "!bookTicker" => {
-            assert!(derived.is_some_and(|name| name.ends_with("@bookticker")))
+            assert!(derived.is_some_and(|name| name.ends_with("@bookticker")));
         }
         None => assert_eq!(derived, Some(channel.to_lowercase()), "{line}"),
     }

@@ -144,10 +144,10 @@ impl Pair {
     }
 
     fn check(&self) {
-        for name in 0..NAMES.len() {
+        for (name, text) in NAMES.iter().enumerate() {
             let takers = self.naive.iter().filter(|(_, (_, names))| names.contains(&name));
             let expected: Vec<_> = takers.map(|(&who, (shape, _))| (who, *shape)).collect();
-            assert_eq!(self.reached(name), expected, "{}", NAMES[name]);
+            assert_eq!(self.reached(name), expected, "{text}");
             self.check_binding(name);
         }
         for (who, &cohort) in &self.cohorts {

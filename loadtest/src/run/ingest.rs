@@ -1,0 +1,50 @@
+//! Records a second that a server accepts by lines, without subscribers.
+//!
+//! The driver's thread runs the feed. Must not count what was only written: the server's own word
+//! (`+PONG <accepted>`), given after all lines before it, ends the clock.
+//! Invariant: accepted and refused together are what was sent, or the line says so.
+
+use super::target::Target;
+use super::{Figure, Outcome, RunArguments};
+use crate::feed::{self, FeedArguments};
+use crate::latency::Duration;
+use crate::scenario::Name;
+use crate::server::Server;
+use std::io;
+use std::sync::atomic::AtomicU64;
+
+/// Runs the scenario once.
+pub(super) fn run(target: &Target, arguments: &RunArguments) -> io::Result<Outcome> {
+    let server = Server::start(&target.command, arguments.server_core)?;
+    let publish = FeedArguments {
+        to: server.ingest,
+        channels: Name::Ingest.scenario().channels,
+        rate: arguments.rate.unwrap_or(0.0),
+        bytes: arguments.bytes,
+        seconds: arguments.seconds,
+        seed: arguments.seed,
+        kind: "trade".to_owned(),
+        tick_us: 250,
+    };
+    let before = server.usage();
+    let report = feed::run(&publish, &AtomicU64::new(0))?;
+    let after = server.usage();
+    let accepted = report.accepted.ok_or_else(|| io::Error::other("the server answered no PING"))?;
+    let rate = accepted as f64 / report.elapsed_ns as f64 * 1e9;
+    let server_cpu_ns = (after.cpu_ns - before.cpu_ns) as f64;
+    let told = if accepted + report.refused == report.published { "" } else { " SOME UNACCOUNTED FOR" };
+    let line = format!(
+        "{:.3} M records/s of {} bytes accepted; {accepted} of {} sent, refused {}{told}; server {:.0} %, {:.0} ns a \
+         record, {:.1} MiB; feed {:.0} %, blocked {}",
+        rate / 1e6,
+        arguments.bytes,
+        report.published,
+        report.refused,
+        server_cpu_ns / report.elapsed_ns as f64 * 100.0,
+        server_cpu_ns / accepted as f64,
+        server.resident_bytes() as f64 / 1_048_576.0,
+        report.cpu_ns as f64 / report.elapsed_ns as f64 * 100.0,
+        Duration(report.blocked_ns),
+    );
+    Ok(Outcome { line, figures: vec![Figure { name: "records M/s", value: rate / 1e6 }] })
+}

@@ -1,0 +1,39 @@
+//! The servers that the driver knows by name, as command lines.
+//!
+//! Pure but for the name of our own program. Must not start anything.
+//! Invariant: a command begins with a program, so it can be started.
+
+use std::io;
+
+/// A server and how it is started. Paths are relative to the repository's root.
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) command: Vec<String>,
+}
+
+const TAPECAST: &str = "target/release/tapecast serve --shards 1 --listen 127.0.0.1:0 --ingest-listen 127.0.0.1:0 \
+     --admin-listen 127.0.0.1:0 --set limits.connections_per_address=0 --set limits.connections=20000";
+const BUN: &str = "loadtest/peers/node_modules/.bin/bun loadtest/peers/bun.js";
+
+impl Target {
+    /// A known name, or a command line whose words are divided by white space.
+    pub(super) fn named(name: &str) -> io::Result<Self> {
+        let command = match name {
+            "tapecast" => words(TAPECAST),
+            "bun" => words(BUN),
+            "bare" | "obvious" => {
+                let own = std::env::current_exe()?;
+                vec![own.to_string_lossy().into_owned(), name.to_owned()]
+            }
+            line => words(line),
+        };
+        if command.is_empty() {
+            return Err(io::Error::other("a server's command is empty"));
+        }
+        Ok(Self { name: name.to_owned(), command })
+    }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}

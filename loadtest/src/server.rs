@@ -1,0 +1,178 @@
+//! A server under test: started on its own core, watched through `/proc`, stopped at the end.
+//!
+//! Used by the driver's thread; one more thread drains the server's output. Must not talk to the server.
+//! Invariant: a server that was started is stopped, whatever happens in between.
+
+use crate::clock;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+const LISTENING_WITHIN: Duration = Duration::from_secs(20);
+const STOPPED_WITHIN_NS: u64 = 5_000_000_000;
+
+/// Binds the calling thread, and what it starts from now on, to `core`.
+pub(crate) fn pin_to(core: usize) -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    Ok(sched_setaffinity(None, &cores)?)
+}
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    /// Where subscribers connect.
+    pub(crate) subscribers: SocketAddr,
+    /// Where the feed connects.
+    pub(crate) ingest: SocketAddr,
+}
+
+/// CPU of all of a process's threads since they began, ns.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Usage {
+    /// On the core.
+    pub(crate) cpu_ns: u64,
+    /// Ready, but waiting for the core: somebody else disturbs the run.
+    pub(crate) waited_ns: u64,
+}
+
+impl Server {
+    /// Starts `command` on `core` and waits until it has said where it listens.
+    pub(crate) fn start(command: &[String], core: usize) -> io::Result<Self> {
+        let mut child = spawn_on(command, core)?;
+        let output = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
+        let listening = Stopping(Some(child));
+        let roles = listen_to(output);
+        let (mut subscribers, mut ingest) = (None, None);
+        while subscribers.is_none() || ingest.is_none() {
+            match roles.recv_timeout(LISTENING_WITHIN) {
+                Ok((role, address)) if role == "subscribers" => subscribers = Some(address),
+                Ok((role, address)) if role == "ingest" => ingest = Some(address),
+                Ok(_) => {}
+                Err(_) => return Err(io::Error::other(format!("{} did not start to listen", command[0]))),
+            }
+        }
+        match (listening.into_inner(), subscribers, ingest) {
+            (Some(child), Some(subscribers), Some(ingest)) => Ok(Self { child, subscribers, ingest }),
+            _ => Err(io::Error::other("the server has no addresses")),
+        }
+    }
+
+    /// CPU so far, from each thread's `schedstat` (nanoseconds, where `stat` has hundredths of a second).
+    pub(crate) fn usage(&self) -> Usage {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.child.id())) else {
+            return Usage::default();
+        };
+        let mut usage = Usage::default();
+        for task in tasks.flatten() {
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(0));
+            usage.cpu_ns += numbers.next().unwrap_or(0);
+            usage.waited_ns += numbers.next().unwrap_or(0);
+        }
+        usage
+    }
+
+    /// Resident bytes: `VmRSS`.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+            .unwrap_or(0)
+            * 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        stop(&mut self.child);
+    }
+}
+
+/// A child that is stopped unless it is taken out.
+struct Stopping(Option<Child>);
+
+impl Stopping {
+    fn into_inner(mut self) -> Option<Child> {
+        self.0.take()
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            stop(child);
+        }
+    }
+}
+
+/// Asks the process to end, waits, and ends it. Nothing is left to do where one of these fails.
+fn stop(child: &mut Child) {
+    if let Some(pid) = Pid::from_raw(child.id() as i32) {
+        let _ = kill_process(pid, Signal::TERM);
+        if let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) {
+            let mut watched = [PollFd::new(&process, PollFlags::IN)];
+            let _ = poll(&mut watched, Some(&clock::timespec(STOPPED_WITHIN_NS)));
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// A process inherits the core of the thread that starts it.
+fn spawn_on(command: &[String], core: usize) -> io::Result<Child> {
+    thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                pin_to(core)?;
+                Command::new(&command[0])
+                    .args(&command[1..])
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::piped())
+                    .spawn()
+                    .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", command[0])))
+            })
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the starting thread panicked")))
+    })
+}
+
+/// Reads the server's output to its end, so that it never waits for a reader, and passes its addresses on.
+fn listen_to(output: ChildStdout) -> Receiver<(String, SocketAddr)> {
+    let (sender, receiver) = sync_channel(8);
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Some(listening) = parse_listening(&line) {
+                // Full or closed: nobody waits for addresses any more.
+                let _ = sender.try_send(listening);
+            }
+        }
+    });
+    receiver
+}
+
+fn parse_listening(line: &str) -> Option<(String, SocketAddr)> {
+    let (role, address) = line.strip_prefix("listening ")?.split_once(' ')?;
+    Some((role.to_owned(), address.trim().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_from_what_a_server_prints() {
+        let parsed = parse_listening("listening ingest 127.0.0.1:9002");
+        assert_eq!(parsed, Some(("ingest".to_owned(), "127.0.0.1:9002".parse().expect("an address"))));
+        assert_eq!(parse_listening("listening ingest somewhere"), None);
+        assert_eq!(parse_listening("ready"), None);
+    }
+}

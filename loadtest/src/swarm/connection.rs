@@ -1,0 +1,225 @@
+//! One subscriber of the swarm: upgrade, subscription, then records, parsed or counted.
+//!
+//! Runs on the swarm's thread. Must not decode JSON, and must not copy what it only counts.
+//! Invariant: a connection begins to be counted at a known offset within a frame, so bytes divided by
+//! the size of a frame are frames.
+//!
+//! A counted connection can't see pings. It lives because the swarm sends it pongs unasked, and its
+//! count stays right because control frames (a ping of 2 to 10 bytes every 20 s) add up to less than one
+//! record's frame in a run; the parsed connections see the same pings and say if that ever fails.
+
+use super::context::Context;
+use crate::frame::{self, Frame};
+use crate::order::OrderCheck;
+use crate::payload;
+use crate::subscription::Answer;
+use rustix::net::{RecvFlags, recv};
+use std::io::{self, ErrorKind, Write};
+use std::net::TcpStream;
+
+/// A subscriber.
+pub(super) struct Connection {
+    pub(super) socket: TcpStream,
+    stage: Stage,
+    /// The message to send once upgraded; empty where the URL said it.
+    subscribe: String,
+    /// Whether records are parsed rather than counted.
+    parse: bool,
+    /// A frame (or the upgrade's answer) that is not whole yet.
+    carry: Vec<u8>,
+    /// Records parsed so far.
+    parsed: u64,
+    order: OrderCheck,
+    /// Bytes of control frames and answers since it was live.
+    control_bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Upgrading,
+    Subscribing,
+    Parsed,
+    /// Bytes since a frame began.
+    Counted(u64),
+    Closed,
+}
+
+impl Connection {
+    /// A connection whose upgrade was asked for on `socket`.
+    pub(super) fn new(socket: TcpStream, subscribe: String, parse: bool, channels: u32) -> Self {
+        Self {
+            socket,
+            stage: Stage::Upgrading,
+            subscribe,
+            parse,
+            carry: Vec::new(),
+            parsed: 0,
+            order: OrderCheck::new(channels),
+            control_bytes: 0,
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Parsed | Stage::Counted(_))
+    }
+
+    pub(super) fn is_counted(&self) -> bool {
+        matches!(self.stage, Stage::Counted(_))
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.stage == Stage::Closed
+    }
+
+    pub(super) fn order(&self) -> &OrderCheck {
+        &self.order
+    }
+
+    pub(super) fn control_bytes(&self) -> usize {
+        self.control_bytes
+    }
+
+    /// Records that arrived.
+    pub(super) fn arrived(&self, record_wire_bytes: Option<usize>) -> u64 {
+        match (self.stage, record_wire_bytes) {
+            (Stage::Counted(bytes), Some(size)) => self.parsed + bytes / size as u64,
+            _ => self.parsed,
+        }
+    }
+
+    /// Reads once. An error is one that ends the whole run: the server refused to upgrade or subscribe.
+    pub(super) fn read(&mut self, context: &mut Context) -> io::Result<()> {
+        let received = match self.stage {
+            Stage::Counted(_) => recv(&self.socket, &mut context.scratch[..], RecvFlags::TRUNC),
+            _ => {
+                context.scratch[..self.carry.len()].copy_from_slice(&self.carry);
+                recv(&self.socket, &mut context.scratch[self.carry.len()..], RecvFlags::empty())
+            }
+        };
+        match received.map_err(io::Error::from) {
+            Ok((_, 0)) => self.close(context),
+            Ok((_, bytes)) => self.take(bytes, context),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
+            Err(_) => self.close(context),
+        }
+    }
+
+    /// Tells the server that somebody is here.
+    pub(super) fn pong(&self, payload: &[u8]) {
+        let mut pong = Vec::with_capacity(6 + payload.len());
+        frame::append_client(&mut pong, frame::PONG, payload);
+        // A socket too full for a pong is about to be closed by the server, which is what then counts.
+        let _ = (&self.socket).write(&pong);
+    }
+
+    fn close(&mut self, context: &Context) -> io::Result<()> {
+        let counted = self.arrived(context.record_wire_bytes);
+        let was_live = self.is_live();
+        self.parsed = counted;
+        self.stage = Stage::Closed;
+        if was_live {
+            Ok(())
+        } else {
+            Err(io::Error::other("the server closed a connection before it was live"))
+        }
+    }
+
+    fn take(&mut self, bytes: usize, context: &mut Context) -> io::Result<()> {
+        context.bytes += bytes as u64;
+        if let Stage::Counted(total) = &mut self.stage {
+            *total += bytes as u64;
+            return Ok(());
+        }
+        let filled = self.carry.len() + bytes;
+        let buffer = std::mem::take(&mut context.scratch);
+        let taken = self.take_parsed(&buffer[..filled], context);
+        context.scratch = buffer;
+        taken
+    }
+
+    fn take_parsed(&mut self, bytes: &[u8], context: &mut Context) -> io::Result<()> {
+        let upgraded = if self.stage == Stage::Upgrading { self.upgrade(bytes)? } else { 0 };
+        let mut frames = 0;
+        let mut refused = None;
+        let walked = frame::walk(&bytes[upgraded..], |frame| {
+            frames += 1;
+            if let Err(error) = self.frame(frame, context) {
+                refused.get_or_insert(error);
+            }
+        });
+        context.frames_parsed += frames;
+        context.reads_parsed += 1;
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        let taken =
+            walked.map_err(|error| io::Error::other(format!("the server sent a bad frame: {error:?}")))?;
+        self.keep(&bytes[upgraded + taken..], context);
+        Ok(())
+    }
+
+    /// Keeps a cut frame; a live connection that is to be counted is counted from here on.
+    fn keep(&mut self, cut: &[u8], context: &Context) {
+        self.carry.clear();
+        if self.stage == Stage::Parsed && !self.parse && context.record_wire_bytes.is_some() {
+            self.carry.shrink_to_fit();
+            self.stage = Stage::Counted(cut.len() as u64);
+        } else {
+            self.carry.extend_from_slice(cut);
+        }
+    }
+
+    /// Takes the answer to the upgrade, if it is whole, and subscribes. Returns its bytes.
+    fn upgrade(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        const END: &[u8] = b"\r\n\r\n";
+        let Some(at) = bytes.windows(END.len()).position(|window| window == END) else { return Ok(0) };
+        if !bytes.starts_with(b"HTTP/1.1 101") {
+            let status = String::from_utf8_lossy(&bytes[..at]);
+            let status = status.lines().next().unwrap_or_default();
+            return Err(io::Error::other(format!("the server refused the upgrade: {status}")));
+        }
+        if self.subscribe.is_empty() {
+            self.stage = Stage::Parsed;
+        } else {
+            let mut message = Vec::new();
+            frame::append_client(&mut message, frame::TEXT, self.subscribe.as_bytes());
+            self.socket.write_all(&message)?;
+            self.subscribe = String::new();
+            self.stage = Stage::Subscribing;
+        }
+        Ok(at + END.len())
+    }
+
+    fn frame(&mut self, frame: Frame<'_>, context: &mut Context) -> io::Result<()> {
+        match frame.opcode {
+            frame::TEXT | frame::BINARY => return self.message(frame, context),
+            frame::PING => self.pong(frame.payload),
+            frame::CLOSE => context.note_close(frame.payload),
+            _ => {}
+        }
+        self.control_bytes += frame.wire_bytes;
+        Ok(())
+    }
+
+    fn message(&mut self, frame: Frame<'_>, context: &mut Context) -> io::Result<()> {
+        if let Some(stamped) = context.payload_of(frame.payload).and_then(payload::read) {
+            self.parsed += 1;
+            let known = self.order.see(stamped.channel, stamped.sequence);
+            context.record(stamped, known);
+            return Ok(());
+        }
+        if self.stage == Stage::Parsed {
+            self.control_bytes += frame.wire_bytes;
+            return Ok(());
+        }
+        match context.dialect.answer(frame.payload) {
+            Answer::Subscribed => self.stage = Stage::Parsed,
+            Answer::Other => {}
+            Answer::Refused => {
+                let text = String::from_utf8_lossy(frame.payload);
+                return Err(io::Error::other(format!("the server refused the subscription: {text}")));
+            }
+        }
+        Ok(())
+    }
+}

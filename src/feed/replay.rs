@@ -1,0 +1,288 @@
+//! `tapecast replay`: a recording goes to a feed listener, in its own timing or as fast as the server takes it.
+//!
+//! Owns the run: recording, pace, connection, progress. One task on a current-thread runtime.
+//! Must not wait for an answer before the end: refusals are read beside the writing, and counted.
+//! Invariant: each line of the recording is counted once, as sent, passed over or bad.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::client::{self, BATCH_BYTES, Client};
+use super::pace::{Pace, Speed};
+use super::progress::{self, Progress};
+use super::recording::{self, BadLine, Line, Message, Recording};
+
+/// Bad lines that are told one by one; later ones are counted only.
+const BAD_LINES_TOLD: u64 = 10;
+
+/// What to replay, where to, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The recording: newline-delimited JSON, plain or gzip.
+    pub file: PathBuf,
+    /// Host and port of a feed listener.
+    pub to: String,
+    /// How fast.
+    pub speed: Speed,
+    /// Begin again at the end, until Ctrl-C.
+    pub repeat: bool,
+    /// Only messages of this venue.
+    pub venue: Option<String>,
+    /// Name the channels `<venue>:<symbol>@<kind>`.
+    pub venue_prefix: bool,
+    /// What the feed listener wants to see first.
+    pub token: Option<String>,
+}
+
+/// What a replay did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Records sent.
+    pub sent: u64,
+    /// Records that the server says it accepted; none where the connection ended before it could.
+    pub accepted: Option<u64>,
+    /// Records that the server refused.
+    pub refused: u64,
+    /// Control messages, and messages of other venues than the one asked for.
+    pub passed_over: u64,
+    /// Lines that could not be read or sent.
+    pub bad_lines: u64,
+    /// How long it took, the server's last answer included.
+    pub time: Duration,
+}
+
+/// Why a replay failed.
+#[derive(Debug)]
+pub enum Error {
+    /// The recording cannot be read, or not to its end.
+    Recording(PathBuf, recording::Error),
+    /// No connection, or it broke.
+    Connection(client::Error),
+    /// No line of the recording was one to send.
+    NothingToSend(Summary),
+    /// The server refused every record; with the first refusal.
+    AllRefused(u64, String),
+}
+
+/// Replays a recording; Ctrl-C ends it early, and in order. Progress goes to stderr, the summary to stdout.
+///
+/// # Errors
+/// The recording or the connection failed, nothing was sent, or everything was refused.
+pub async fn run(options: Options) -> Result<Summary, Error> {
+    let recording = open(&options)?;
+    let client = Client::connect(&options.to, options.token.as_deref()).await.map_err(Error::Connection)?;
+    let mut replay = Replay::new(options, client);
+    let played = tokio::select! {
+        played = replay.play(recording) => played,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    let settled = replay.settle(&played).await;
+    // A closed stdout changes nothing about what was replayed.
+    let _ = writeln!(io::stdout(), "{}", replay.summary);
+    played.and(settled).and_then(|()| replay.verdict())
+}
+
+fn open(options: &Options) -> Result<Recording, Error> {
+    Recording::open(&options.file).map_err(|error| Error::Recording(options.file.clone(), error))
+}
+
+struct Replay {
+    options: Options,
+    client: Client,
+    pace: Pace,
+    started: Instant,
+    progress: Progress,
+    summary: Summary,
+    first_refusal: Option<String>,
+    channel: String,
+}
+
+impl Replay {
+    fn new(options: Options, client: Client) -> Self {
+        Self {
+            pace: Pace::new(options.speed),
+            options,
+            client,
+            started: now(),
+            progress: Progress::new(io::stderr().is_terminal()),
+            summary: Summary::default(),
+            first_refusal: None,
+            channel: String::new(),
+        }
+    }
+
+    async fn play(&mut self, mut recording: Recording) -> Result<(), Error> {
+        loop {
+            let sent_before = self.summary.sent;
+            self.pass(&mut recording).await?;
+            if !self.options.repeat || self.summary.sent == sent_before {
+                return Ok(());
+            }
+            recording = open(&self.options)?;
+            self.pace.restart(self.started.elapsed());
+        }
+    }
+
+    /// Sends the recording once.
+    async fn pass(&mut self, recording: &mut Recording) -> Result<(), Error> {
+        loop {
+            let line = recording.next_line();
+            let line = line.map_err(|error| Error::Recording(self.options.file.clone(), error))?;
+            match line {
+                None => return Ok(()),
+                Some(Line::Bad(bad)) => self.tell_bad(&bad),
+                Some(Line::Message(message)) => self.send(&message).await.map_err(Error::Connection)?,
+            }
+        }
+    }
+
+    async fn send(&mut self, message: &Message<'_>) -> Result<(), client::Error> {
+        if !self.name_channel(message) {
+            self.summary.passed_over += 1;
+            return Ok(());
+        }
+        let due = self.pace.due(message.time_ns);
+        self.keep_pace(due).await?;
+        self.client.push(&self.channel, message.payload);
+        self.summary.sent += 1;
+        Ok(())
+    }
+
+    /// Sets the channel that a message goes to; false where it goes nowhere.
+    fn name_channel(&mut self, message: &Message<'_>) -> bool {
+        let Some(channel) = message.channel.as_deref() else { return false };
+        let venue = message.venue.as_deref();
+        if self.options.venue.is_some() && self.options.venue.as_deref() != venue {
+            return false;
+        }
+        self.channel.clear();
+        if let (true, Some(venue)) = (self.options.venue_prefix, venue) {
+            self.channel.extend([venue, ":"]);
+        }
+        self.channel.push_str(channel);
+        true
+    }
+
+    /// Waits until `due`, where that is still to come; what was gathered before goes out first.
+    async fn keep_pace(&mut self, due: Duration) -> Result<(), client::Error> {
+        let mut ahead = due.saturating_sub(self.started.elapsed());
+        if !ahead.is_zero() || self.client.gathered_bytes() >= BATCH_BYTES {
+            self.client.flush().await?;
+            self.report();
+        }
+        while !ahead.is_zero() {
+            self.client.wait(ahead.min(progress::EVERY)).await?;
+            self.report();
+            ahead = due.saturating_sub(self.started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Asks the server what it accepted, unless the connection is gone, and completes the summary.
+    async fn settle(&mut self, played: &Result<(), Error>) -> Result<(), Error> {
+        let settled = match played {
+            Err(Error::Connection(_)) => Ok(()),
+            _ => self.client.settle().await.map(|accepted| self.summary.accepted = Some(accepted)),
+        };
+        self.report();
+        self.summary.refused = self.client.refused();
+        self.summary.time = self.started.elapsed();
+        tell(self.progress.finish());
+        settled.map_err(Error::Connection)
+    }
+
+    fn verdict(mut self) -> Result<Summary, Error> {
+        if self.summary.sent == 0 {
+            return Err(Error::NothingToSend(self.summary));
+        }
+        match (self.summary.accepted, self.first_refusal.take()) {
+            (Some(0), Some(first)) => Err(Error::AllRefused(self.summary.refused, first)),
+            _ => Ok(self.summary),
+        }
+    }
+
+    fn tell_bad(&mut self, bad: &BadLine) {
+        self.summary.bad_lines += 1;
+        if self.summary.bad_lines <= BAD_LINES_TOLD {
+            tell(&self.progress.note(&format!("skipped {bad}")));
+        }
+        if self.summary.bad_lines == BAD_LINES_TOLD {
+            tell(&self.progress.note("further bad lines are only counted"));
+        }
+    }
+
+    fn report(&mut self) {
+        for refusal in self.client.take_refusals() {
+            tell(&self.progress.note(&format!("refused: {refusal}")));
+            self.first_refusal.get_or_insert(refusal);
+        }
+        let elapsed = self.started.elapsed();
+        let line = || {
+            let Summary { sent, bad_lines, .. } = self.summary;
+            let (rate, refused) = (per_second(sent, elapsed), self.client.refused());
+            format!("sent {sent} ({rate}/s), refused {refused}, bad lines {bad_lines}")
+        };
+        if let Some(text) = self.progress.update(elapsed, line) {
+            tell(&text);
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver reads the clock; the pace takes time as an argument"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+// Progress is a courtesy: nobody reading it must not end a replay.
+fn tell(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+fn per_second(count: u64, time: Duration) -> u64 {
+    (count as f64 / time.as_secs_f64().max(1e-9)).round() as u64
+}
+
+impl Summary {
+    /// Records sent a second.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
+        per_second(self.sent, self.time)
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, refused, passed_over, bad_lines, time, .. } = self;
+        write!(f, "sent {sent}, accepted ")?;
+        match self.accepted {
+            Some(accepted) => write!(f, "{accepted}")?,
+            None => f.write_str("unknown")?,
+        }
+        write!(f, ", refused {refused}, passed over {passed_over}, bad lines {bad_lines}, ")?;
+        write!(f, "in {:.3} s ({}/s)", time.as_secs_f64(), self.rate())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Recording(file, error) => write!(f, "{}: {error}", file.display()),
+            Self::Connection(error) => error.fmt(f),
+            Self::NothingToSend(Summary { passed_over, bad_lines, .. }) => write!(
+                f,
+                "nothing to send: {passed_over} lines passed over (control messages, or another venue than \
+                 --venue names), {bad_lines} bad"
+            ),
+            Self::AllRefused(refused, first) => {
+                write!(f, "the server refused all {refused} records; the first refusal: {first}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}

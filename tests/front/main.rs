@@ -1,0 +1,6 @@
+//! The front over real sockets: what it hands to a shard, and what it answers to everybody else.
+
+mod answers;
+mod handover;
+mod harness;
+mod limits;
