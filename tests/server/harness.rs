@@ -124,6 +124,14 @@ impl Server {
         }
     }
 
+    /// Waits until every shard's cursor has passed what was published; checks the ledger then.
+    pub(crate) fn wait_until_seen(&self, published: u64) -> Metrics {
+        let seen = |metrics: &Metrics| metrics.per_shard("ordinal").all(|ordinal| ordinal == published);
+        let metrics = self.wait_until("all to be seen", seen);
+        metrics.assert_adds_up();
+        metrics
+    }
+
     /// Waits until every shard has seen what was published, and nothing waits for anybody; checks the ledger then.
     pub(crate) fn wait_until_quiet(&self, published: u64) -> Metrics {
         let quiet = |metrics: &Metrics| {

@@ -4,10 +4,18 @@
 //! what a test knows it was sent, or it stands on `/metrics`. Invariant: no test waits for a time, each waits for a state.
 
 mod client;
+mod crowd;
 mod faults_client;
 mod faults_feed;
 mod handshake;
 mod harness;
 mod join;
+mod laps;
+mod ledger;
 mod lifecycle;
+mod many;
+mod native;
+mod recorded;
 mod scene;
+mod slow;
+mod tape;

@@ -1,0 +1,54 @@
+//! A shard that the publisher overtook: what is lost is counted and told, and nothing comes from behind a hole.
+//!
+//! A burst of several rings at once, for ingest wakes a shard that sleeps once it has published all that it read. Whether the shard was overtaken is
+//! read from the metrics, and the burst is repeated until it was.
+
+use crate::client::{CLOSE, Feed, Subscriber};
+use crate::harness::Server;
+use crate::native::Stands;
+
+const SETTINGS: [&str; 2] = ["ring.bytes=65536", "ingest.payload_bytes_max=512"];
+
+/// Records of a burst: about 1.5 MB in the ring.
+const BURST: u64 = 10_000;
+
+#[test]
+fn a_lap_is_counted_and_told() {
+    let server = Server::start(1, &SETTINGS);
+    let mut every = Subscriber::native(&server);
+    let mut seen = Stands::default();
+    seen.join(&every.subscribe(1, &["a@trade"]).text);
+    let (mut latest, mut stands) = (Subscriber::native(&server), Stands::default());
+    stands.join(&latest.subscribe(1, &["a@bookTicker", "quiet@bookTicker"]).text);
+    let mut feed = Feed::connect(&server);
+    feed.publish("quiet@bookTicker", "1");
+    feed.ping();
+    assert_eq!(stands.hear(&latest.text()), 1);
+    let mut last = 0;
+    while server.metrics().shard("lapped") == 0 {
+        for sequence in last + 1..=last + BURST {
+            feed.publish("a@trade", &sequence.to_string());
+            feed.publish("a@bookTicker", &sequence.to_string());
+        }
+        last += BURST;
+        assert_eq!(feed.ping(), 1 + 2 * last);
+    }
+    let metrics = server.wait_until_seen(1 + 2 * last);
+    assert!(metrics.shard("missed_records") > 0, "{metrics}");
+    while !stands.is_at("a@bookTicker", last) {
+        stands.hear(&latest.text());
+    }
+    assert!(stands.skipped > 0, "the lap was not told");
+    let close = loop {
+        let frame = every.next().expect("a close frame");
+        if frame.opcode == CLOSE {
+            break frame;
+        }
+        seen.hear(frame.text());
+    };
+    assert_eq!(close.close(), (1012, "server lost records; reconnect"));
+    every.send(CLOSE, &close.payload);
+    let metrics = server.wait_until("its end", |metrics| metrics.closed("lapped") == 1);
+    metrics.assert_adds_up();
+    assert_eq!(metrics.shard("delivered_records"), stands.heard + seen.heard, "{metrics}");
+}

@@ -1,0 +1,110 @@
+//! What a native subscriber may rely on, checked record by record: each step of a sequence is explained.
+//!
+//! Pure. The feeds of these tests publish, as a record's payload, the sequence that it will have in its channel. Invariant: a record
+//! that passes here stands where it must, with the payload that was published for it.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A record in the native shape.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Record<'a> {
+    pub(crate) ch: &'a str,
+    pub(crate) seq: u64,
+    #[serde(default)]
+    pub(crate) snap: bool,
+    #[serde(default)]
+    pub(crate) skipped: u64,
+    /// Its sequence, or an array of that and something that fills.
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn read(text: &'a str) -> Self {
+        let record: Self = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let number = record.data.get().trim_start_matches('[').split(',').next();
+        let is_its_own = number.is_some_and(|number| number.parse() == Ok(record.seq));
+        assert!(is_its_own, "the payload of another record: {text:.200}");
+        record
+    }
+}
+
+/// A payload that carries its sequence and is about `bytes` long.
+pub(crate) fn filled(sequence: u64, bytes: usize) -> String {
+    format!(r#"[{sequence},"{}"]"#, "x".repeat(bytes))
+}
+
+#[derive(Deserialize)]
+struct Ack<'a> {
+    #[serde(borrow)]
+    channels: Vec<Joined<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Joined<'a> {
+    channel: &'a str,
+    seq: u64,
+}
+
+/// Where one channel stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    /// Acknowledged at this sequence; 0: it did not exist.
+    Joining(u64),
+    At(u64),
+}
+
+/// The channels of one native subscriber, and where each stands.
+#[derive(Default)]
+pub(crate) struct Stands {
+    channels: HashMap<String, Stand>,
+    /// Records that came.
+    pub(crate) heard: u64,
+    /// Records that were skipped, by what was said.
+    pub(crate) skipped: u64,
+}
+
+impl Stands {
+    /// A subscription was acknowledged.
+    pub(crate) fn join(&mut self, ack: &str) {
+        let ack: Ack<'_> = serde_json::from_str(ack).unwrap();
+        for joined in ack.channels {
+            self.channels.entry(joined.channel.to_owned()).or_insert(Stand::Joining(joined.seq));
+        }
+    }
+
+    /// An unsubscription was acknowledged: from here on, a record of the channel is wrong.
+    pub(crate) fn leave(&mut self, channel: &str) {
+        self.channels.remove(channel);
+    }
+
+    /// Takes a record; where it stands now.
+    pub(crate) fn hear(&mut self, text: &str) -> u64 {
+        let record = Record::read(text);
+        let Some(stand) = self.channels.get_mut(record.ch) else { panic!("not subscribed: {text:.200}") };
+        match *stand {
+            Stand::Joining(0) => assert!(!record.snap && record.seq == 1, "not the first: {text:.200}"),
+            Stand::Joining(at) => {
+                assert!(record.snap && record.seq >= at, "no snapshot of {at}: {text:.200}")
+            }
+            Stand::At(last) => {
+                assert!(!record.snap, "a second snapshot: {text:.200}");
+                assert_eq!(record.seq, last + 1 + record.skipped, "behind {last}: {text:.200}");
+                let is_latest = record.ch.ends_with("@bookTicker");
+                assert!(is_latest || record.skipped == 0, "an every channel skips: {text:.200}");
+            }
+        }
+        *stand = Stand::At(record.seq);
+        self.heard += 1;
+        self.skipped += record.skipped;
+        record.seq
+    }
+
+    /// Whether the channel has come to this sequence.
+    pub(crate) fn is_at(&self, channel: &str, sequence: u64) -> bool {
+        self.channels.get(channel) == Some(&Stand::At(sequence))
+    }
+}
