@@ -40,6 +40,7 @@ fn assert_closes(scene: &mut Scene, code: u16, reason: &str, cases: &[Vec<u8>]) 
         let mut subscriber = Subscriber::native(&scene.server);
         subscriber.write(bytes);
         scene.expect_close(&mut subscriber, code);
+        scene.beat();
     }
     scene.expect_each(cases.len() as u64, &ended(reason), &format!("reason={reason:?}"));
 }
@@ -206,7 +207,7 @@ fn every_way_to_close_frees_the_socket() {
     assert_eq!(silent.next(), None);
     scene.expect_each(1, &ended("protocol_error"), r#"reason="protocol_error""#);
 
-    // Both at once.
+    // Who answered is let go at once, and not kept for the time-out: its side is ended by ours.
     let mut both = Subscriber::native(&scene.server);
     both.write(&[frame(0x83, b""), masked(CLOSE, &1000_u16.to_be_bytes())].concat());
     scene.expect_close(&mut both, 1002);

@@ -75,7 +75,7 @@ fn a_flood_of_bad_lines_is_counted_and_hardly_logged() {
         }
     }
     assert_eq!(feed.ping(), 0);
-    scene.expect_storm(&[(&refused("malformed"), 20_000)], 20);
+    scene.expect_storm(&[(&refused("invalid_json"), 20_000)], 20);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn http_that_is_wrong_is_answered_with_its_status() {
         (post("", r#"{"channel":"a@trade","data":}"#), 400, "invalid_json"),
         (post("", r#"{"e":"unknown","s":"X"}"#), 400, "unknown_event"),
         (post("", r#"{"channel":"nokind","data":1}"#), 200, "invalid_channel"),
-        (post(ndjson, "{\"channel\":\"a@trade\",\"data\":1}\nnonsense\n"), 200, "invalid_json"),
+        (post(ndjson, "{\"channel\":\"a@trade\",\"data\":1}\nnonsense\n"), 200, "malformed"),
         (post("", &large), 413, "too_large"),
         (post("", &" ".repeat(300_000)), 413, "too_large"),
     ] {

@@ -158,7 +158,7 @@ impl Scene {
         }
     }
 
-    /// Waits for a subscriber's close frame; answers it, and waits for the end.
+    /// Waits for a subscriber's close frame and answers it, and waits for the end.
     #[track_caller]
     pub(crate) fn expect_close(&self, subscriber: &mut Subscriber, code: u16) {
         let frame = subscriber.next().expect("a close frame, not the end");
