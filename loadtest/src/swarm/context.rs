@@ -24,9 +24,11 @@ pub(super) struct Context {
     pub(super) latencies: Latencies,
     /// Bytes read so far, whatever they were.
     pub(super) bytes: u64,
+    /// Frames of the parsed connections since the window began, and the reads that brought them.
     pub(super) frames_parsed: u64,
-    pub(super) records_parsed: u64,
     pub(super) reads_parsed: u64,
+    /// Records of the parsed connections.
+    pub(super) records_parsed: u64,
     /// Records whose channel nobody subscribed to.
     pub(super) strangers: u64,
     /// What the first close frame said: code and reason.

@@ -56,6 +56,7 @@ impl Swarm {
         let end_ns = start_ns + clock::seconds(self.arguments.seconds);
         self.context.window_ns = start_ns..end_ns;
         self.turn_until(start_ns)?;
+        (self.context.frames_parsed, self.context.reads_parsed) = (0, 0);
         observer.edge();
         let start = self.edge(observer);
         self.turn_until(end_ns)?;
