@@ -115,9 +115,10 @@ impl Parts {
             stats.push(seat.stats());
             threads.mailboxes.push(mailbox);
             let (options, epoch) = (self.config.shard.clone(), Arc::clone(&epoch));
-            let (ring, catalogue) = (Arc::clone(&self.ring), Arc::clone(&self.catalogue));
+            // Its cursor stands at the tail as it is now: made before there is a feed, it sees the first record.
+            let (reader, catalogue) = (self.ring.reader(number), Arc::clone(&self.catalogue));
             threads.spawn(format!("shard-{number}"), Stage::Shards, async move || {
-                Shard::new(options, seat, ring.reader(number), catalogue, epoch).run().await;
+                Shard::new(options, seat, reader, catalogue, epoch).run().await;
             })?;
         }
         let (ingest, publisher, stop) = (self.ingest, self.publisher, threads.stop.subscribe());

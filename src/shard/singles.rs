@@ -215,7 +215,12 @@ impl Shard {
             let Some(item) = outbox.item(placed.len()) else { break };
             *reads -= 1;
             let fill = self.fill(id, outbox, item, &mut batch);
+            let lost = matches!(fill, Fill::Lost);
             placed.push(Placed { end: batch.len(), fill });
+            if lost {
+                // Nothing from behind the hole is sent, and no frame of it can be torn by the close that follows.
+                break;
+            }
         }
         let flow = match self.offer(id, &batch) {
             Ok(taken) => self.commit(id, outbox, &placed, &batch, taken),
@@ -289,7 +294,8 @@ impl Shard {
                 skipped => Label::Skipped(skipped),
             };
             if self.encode_singly(&entry, mark.slot, shape, label, batch).is_ok() {
-                if entry.sequence > self.index.seen(mark.slot) {
+                // Records that came since a snapshot was asked for may be queued behind it: it covers them.
+                if mark.snapshot || entry.sequence > self.index.seen(mark.slot) {
                     outbox.set_after(mark.slot, entry.sequence);
                 }
                 return Fill::Encoded;

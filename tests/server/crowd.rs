@@ -151,7 +151,10 @@ impl<L: Listener> Reading<L> {
             }
             PING => self.send(&masked(PONG, payload)),
             PONG => self.answered = payload == LAST,
-            CLOSE => panic!("closed: {}: {}", String::from_utf8_lossy(payload), self.listener.state()),
+            CLOSE => {
+                let text = String::from_utf8_lossy(payload.get(2..).unwrap_or_default());
+                panic!("closed: {text}: {}", self.listener.state());
+            }
             _ => panic!("opcode {opcode}"),
         }
     }

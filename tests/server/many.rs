@@ -16,7 +16,7 @@ const RECORDS: u64 = 5000;
 #[test]
 fn two_thousand_subscribers_get_exactly_theirs() {
     println!("seed {SEED}");
-    let settings = ["ring.bytes=67108864", "limits.connections_per_address=0"];
+    let settings = ["ring.bytes=134217728", "limits.connections_per_address=0"];
     let server = Server::start(2, &settings);
     let mut random = Random::new(SEED);
     let listeners: Vec<_> =
@@ -120,7 +120,7 @@ fn who_answers_pings_stays_and_who_does_not_is_closed() {
 #[test]
 fn pings_of_clients_are_answered_ahead_of_data() {
     const WAITING: u64 = 4000;
-    let settings = ["ring.bytes=134217728", "outbox.bytes_max=67108864"];
+    let settings = ["ring.bytes=134217728", "outbox.bytes_max=134217728"];
     let server = Server::start(1, &settings);
     let mut client = Subscriber::connect_narrow(&server, "/ws/a@trade", 4096);
     server.wait_until("the subscription", |metrics| metrics.shard("subscriptions") == 1);

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use crate::client::{CLOSE, Feed, Subscriber};
+use crate::client::{CLOSE, Feed, Frame, Subscriber};
 use crate::crowd::{Crowd, Listener};
 use crate::harness::{Server, now};
 use crate::native::{Stands, filled};
 
-const RING: &str = "ring.bytes=67108864";
+const RING: &str = "ring.bytes=134217728";
 const PAYLOAD_BYTES: usize = 1000;
 
 /// Publishes `records` more on one channel, whose last sequence was `last`; the sequence it has then.
@@ -29,6 +29,19 @@ fn stopped(server: &Server, channel: &str) -> (Subscriber, Stands) {
     subscriber.text();
     stands.join(&subscriber.subscribe(1, &[channel]).text);
     (subscriber, stands)
+}
+
+/// Reads records until the close frame, answers it, and sees the connection end between two frames.
+fn read_until_closed(subscriber: &mut Subscriber, stands: &mut Stands) -> Frame {
+    loop {
+        let frame = subscriber.next().expect("a close frame");
+        if frame.opcode == CLOSE {
+            subscriber.send(CLOSE, &frame.payload);
+            assert_eq!(subscriber.next(), None);
+            return frame;
+        }
+        stands.hear(frame.text());
+    }
 }
 
 /// Expects a channel's records from the first, as they are.
@@ -66,7 +79,7 @@ fn healthy(server: &Server, channel: &str, count: usize, records: u64) -> Crowd<
 #[test]
 fn one_that_never_reads_disturbs_neither_the_feed_nor_the_others() {
     const RECORDS: u64 = 10_000;
-    let server = Server::start(1, &[RING, "outbox.bytes_max=67108864"]);
+    let server = Server::start(1, &[RING, "outbox.bytes_max=134217728"]);
     let crowd = healthy(&server, "a@trade", 10, RECORDS);
     let _stopped = stopped(&server, "a@trade");
     server.wait_until("the subscriptions", |metrics| metrics.shard("subscriptions") == 11);
@@ -79,7 +92,7 @@ fn one_that_never_reads_disturbs_neither_the_feed_nor_the_others() {
     }
     // A feed that waited for a reader would wait for ever: the bound only has to tell that from a busy machine.
     assert!(longest < Duration::from_secs(5), "a ping of the feed was answered after {longest:?}");
-    crowd.finish();
+    let _open = crowd.finish();
     let metrics =
         server.wait_until("the others to be served", |metrics| metrics.shard("slow_subscribers") == 1);
     assert_eq!(metrics.closed_by_any(), 0, "{metrics}");
@@ -93,8 +106,7 @@ fn on_a_latest_channel_it_gets_the_newest_and_is_told_what_was_skipped() {
     let (mut subscriber, mut stands) = stopped(&server, "a@bookTicker");
     let mut feed = Feed::connect(&server);
     let last = publish(&mut feed, "a@bookTicker", 0, 5000);
-    let seen = |records| move |metrics: &crate::harness::Metrics| metrics.shard("seen_records") == records;
-    let metrics = server.wait_until("all to be seen", seen(last));
+    let metrics = server.wait_until_seen(last);
     let conflated = metrics.shard("conflated_records");
     assert!(conflated > 0 && metrics.shard("slow_subscribers") == 1, "{metrics}");
     assert_eq!(metrics.shard("queued_bytes"), 0, "a latest channel queues nothing: {metrics}");
@@ -116,7 +128,7 @@ fn on_an_every_channel_it_gets_all_of_it_within_the_bound() {
     let mut last = 0;
     for _ in 0..3 {
         last = publish(&mut feed, "a@trade", last, 5000);
-        let metrics = server.wait_until("all to be seen", |metrics| metrics.shard("seen_records") == last);
+        let metrics = server.wait_until_seen(last);
         assert!(metrics.shard("queued_bytes") > 1_000_000, "it was not slow: {metrics}");
         while stands.hear(&subscriber.text()) < last {}
         server.wait_until("it to be quick again", |metrics| metrics.shard("slow_subscribers") == 0);
@@ -134,29 +146,45 @@ fn on_an_every_channel_it_is_closed_past_the_bound_between_two_frames() {
     const BYTES_MAX: u64 = 1 << 20;
     let server = Server::start(1, &[RING, "outbox.bytes_max=1048576", "limits.close_timeout=60s"]);
     let (mut subscriber, mut stands) = stopped(&server, "a@trade");
+    server.wait_until("the subscription", |metrics| metrics.shard("subscriptions") == 1);
     let (mut feed, mut last) = (Feed::connect(&server), 0);
     let mut most = 0;
     while server.metrics().shard("subscriptions") == 1 {
         last = publish(&mut feed, "a@trade", last, 50);
-        let metrics = server.wait_until("all to be seen", |metrics| metrics.shard("seen_records") == last);
+        let metrics = server.wait_until_seen(last);
         metrics.assert_adds_up();
         most = most.max(metrics.shard("queued_bytes"));
     }
     assert!((BYTES_MAX / 2..=BYTES_MAX).contains(&most), "{most} bytes were queued");
-    let close = loop {
-        let frame = subscriber.next().expect("a close frame");
-        if frame.opcode == CLOSE {
-            break frame;
-        }
-        stands.hear(frame.text());
-    };
+    let close = read_until_closed(&mut subscriber, &mut stands);
     assert_eq!(close.close(), (1008, "too slow: an every-record channel outgrew the queue"));
-    subscriber.send(CLOSE, &close.payload);
-    assert_eq!(subscriber.next(), None);
     let metrics = server.wait_until("its end", |metrics| metrics.closed("slow") == 1);
     metrics.assert_adds_up();
     assert_eq!(metrics.shard("delivered_records"), stands.heard, "{metrics}");
     assert_eq!((metrics.shard("queued_bytes"), metrics.shard("torn_bytes")), (0, 0), "{metrics}");
+}
+
+/// What waits is a position in the ring, and the ring goes on: a reader that comes too late for it is closed, and is sent nothing from
+/// behind the hole.
+#[test]
+fn what_was_overwritten_while_it_waited_ends_it_at_the_hole() {
+    let ring = ["ring.bytes=4194304", "ingest.payload_bytes_max=4096", "outbox.bytes_max=134217728"];
+    let server = Server::start(1, &ring);
+    let (mut subscriber, mut stands) = stopped(&server, "a@trade");
+    let (mut feed, mut last) = (Feed::connect(&server), 0);
+    while last < 4500 {
+        last = publish(&mut feed, "a@trade", last, 100);
+        server.wait_until_seen(last);
+    }
+    let close = read_until_closed(&mut subscriber, &mut stands);
+    assert_eq!(close.close().0, 1008);
+    let metrics = server.wait_until("its end", |metrics| metrics.closed("slow") == 1);
+    assert_eq!(
+        (metrics.shard("missed_records"), metrics.shard("delivered_records")),
+        (0, stands.heard),
+        "{metrics}"
+    );
+    metrics.assert_adds_up();
 }
 
 #[test]
@@ -189,7 +217,7 @@ fn the_rests_of_torn_frames_are_bounded_for_the_whole_shard() {
 fn half_of_four_hundred_stopped_cost_little_memory() {
     const RECORDS: u64 = 3000;
     /// What the outboxes hold for each queued record, with room for how a queue grows; and the arenas, once.
-    const BYTES_MAX: u64 = 200 * RECORDS * 2 * 16 + (16 << 20);
+    const BYTES_MAX: u64 = 200 * RECORDS * 2 * 16 + (32 << 20);
     let server = Server::start(2, &[RING, "outbox.bytes_max=4194304"]);
     let crowd = healthy(&server, "a@trade", 200, RECORDS);
     let mut slow: Vec<_> =
@@ -202,7 +230,7 @@ fn half_of_four_hundred_stopped_cost_little_memory() {
         feed.publish("a@bookTicker", &filled(sequence, PAYLOAD_BYTES));
     }
     feed.ping();
-    crowd.finish();
+    let _open = crowd.finish();
     let metrics = server.wait_until("all to be seen", |metrics| {
         metrics.shard("seen_records") == 4 * RECORDS && metrics.shard("slow_subscribers") == 200
     });
