@@ -69,6 +69,19 @@ fn a_bad_handshake_is_never_answered_with_101() {
 }
 
 #[test]
+fn who_has_nothing_more_to_say_is_answered() {
+    let mut scene = Scene::new(&[]);
+    for role in ["subscribers", "ingest", "admin"] {
+        for _ in 0..100 {
+            let answer = scene.say(role, b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
+            assert!(answer.starts_with("HTTP/1.1 "), "{role}: {answer:?}");
+        }
+    }
+    let counts = [("front_not_found_requests", 100), ("ingest_bad_requests", 100)];
+    scene.expect_storm(&counts, 200);
+}
+
+#[test]
 fn an_unknown_path_is_404() {
     let mut scene = Scene::new(&[]);
     for target in ["/nope", "/v1/wss", "/metrics", "/ingest"] {
