@@ -156,8 +156,7 @@ fn a_thousand_requests_at_once_are_too_many() {
     for (flood, answered) in floods.iter().zip([true, true, false]) {
         let mut subscriber = Subscriber::native(&scene.server);
         subscriber.write(flood);
-        let answers = std::iter::from_fn(|| subscriber.next());
-        let mut answers: Vec<Frame> = answers.take_while_inclusive_close().collect();
+        let mut answers = up_to_close(&mut subscriber);
         let close = answers.pop().unwrap();
         assert_eq!(close.close(), (1008, "Too many requests"));
         assert!((50..60).contains(&answers.len()), "{} answers", answers.len());
@@ -174,14 +173,13 @@ fn a_thousand_requests_at_once_are_too_many() {
 }
 
 /// Frames up to the close frame, with it.
-trait UpToClose: Iterator<Item = Frame> + Sized {
-    fn take_while_inclusive_close(self) -> impl Iterator<Item = Frame> {
-        let mut over = false;
-        self.take_while(move |frame| !std::mem::replace(&mut over, frame.opcode == CLOSE))
+fn up_to_close(subscriber: &mut Subscriber) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while frames.last().is_none_or(|last: &Frame| last.opcode != CLOSE) {
+        frames.push(subscriber.next().expect("a close frame, not the end"));
     }
+    frames
 }
-
-impl<I: Iterator<Item = Frame>> UpToClose for I {}
 
 #[test]
 fn every_way_to_close_frees_the_socket() {
@@ -319,7 +317,7 @@ fn a_subscriber_has_its_channels_and_not_one_more() {
     let off = masked(TEXT, br#"{"op":"unsubscribe","channels":["c1@trade","calm@trade"]}"#);
     subscriber.unsubscribe(11, &["c2@trade"]);
     subscriber.write(&[on, off].concat().repeat(1000));
-    let frames: Vec<_> = std::iter::from_fn(|| subscriber.next()).take_while_inclusive_close().collect();
+    let frames = up_to_close(&mut subscriber);
     assert_eq!(frames.last().unwrap().close(), (1008, "Too many requests"));
     drop(subscriber);
     scene.expect_each(1, &ended("too_many_requests"), "too_many_requests");
