@@ -5,7 +5,6 @@
 
 use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use crate::harness::{PATIENCE, Server};
 
@@ -252,11 +251,6 @@ impl Subscriber {
         let hello = subscriber.text();
         assert!(hello.starts_with(r#"{"op":"hello""#), "{hello}");
         subscriber
-    }
-
-    /// How long a read may take before it fails the test.
-    pub(crate) fn set_patience(&mut self, patience: Duration) {
-        self.stream.set_read_timeout(Some(patience)).unwrap();
     }
 
     /// The socket, for who reads by other means; nothing may have been read ahead.

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::client::{Feed, Subscriber, TEXT};
+use crate::client::{Feed, Subscriber, TEXT, masked};
 use crate::harness::Server;
 use crate::native::Stands;
 use crate::tape::Random;
@@ -58,7 +58,7 @@ fn without_a_snapshot_only_what_comes_later_comes() {
 const CHANNELS: usize = 24;
 
 fn channel(number: usize) -> String {
-    format!("c{number}@{}", if number % 2 == 0 { "trade" } else { "bookTicker" })
+    format!("c{number}@{}", if number.is_multiple_of(2) { "trade" } else { "bookTicker" })
 }
 
 /// Publishes on all channels until it is told to stop; how many records that was.
@@ -217,12 +217,24 @@ fn follow(last: u64, text: &str, combined: bool) -> u64 {
     next
 }
 
-/// What stands behind the handshake in the same packet is not lost.
+/// Channels named in the URL are subscribed with snapshots, behind the greeting; and a request may come in pieces.
 #[test]
-fn a_request_sent_with_the_first_bytes_is_answered() {
+fn channels_of_the_url_are_joined_and_a_request_in_pieces_is_read() {
     let server = Server::start(1, &ROOMY);
-    let mut subscriber = Subscriber::connect(&server, "/v1/ws?channels=a@trade");
-    subscriber.send(TEXT, br#"{"op":"list","id":7}"#);
+    let mut feed = Feed::connect(&server);
+    feed.publish("a@trade", "1");
+    feed.ping();
+    server.wait_until_quiet(1);
+    let mut subscriber = Subscriber::connect(&server, "/v1/ws?channels=a@trade,b@trade");
     assert!(subscriber.text().starts_with(r#"{"op":"hello""#));
-    assert_eq!(subscriber.text(), r#"{"op":"list","id":7,"channels":["a@trade"]}"#);
+    let snapshot = subscriber.text();
+    assert!(
+        snapshot.starts_with(r#"{"ch":"a@trade","seq":1,"#) && snapshot.contains(r#""snap":true"#),
+        "{snapshot}"
+    );
+    let request = masked(TEXT, br#"{"op":"list","id":7}"#);
+    for piece in request.chunks(3) {
+        subscriber.write(piece);
+    }
+    assert_eq!(subscriber.text(), r#"{"op":"list","id":7,"channels":["a@trade","b@trade"]}"#);
 }

@@ -11,7 +11,7 @@ const SETTINGS: [&str; 3] = ["ring.bytes=134217728", "outbox.bytes_max=1048576",
 
 #[test]
 fn every_fate_is_counted_once_as_the_clients_count() {
-    let server = Server::start(2, &SETTINGS);
+    let mut server = Server::start(2, &SETTINGS);
     let mut feed = Feed::connect(&server);
     feed.publish("a@trade", "0");
     feed.publish("a@bookTicker", "0");
@@ -37,6 +37,7 @@ fn every_fate_is_counted_once_as_the_clients_count() {
         published += records;
         feed.ping();
         // On a busy machine those that read may lag as well; they get the time to come up.
+        server.wait_until_seen(published);
         server.wait_until("those that read to come up", |metrics| metrics.shard("slow_subscribers") <= 18);
         published
     };
@@ -51,16 +52,18 @@ fn every_fate_is_counted_once_as_the_clients_count() {
     server.wait_until("the stopped ones to be closed", gone).assert_adds_up();
     let late = stopped.into_iter().chain(leaving).chain(changing);
     let late: Vec<_> = late.map(|client| std::thread::spawn(|| count(client))).collect();
+    server.wait_until("all who end to have ended", |metrics| metrics.closed_by_any() == 12);
     let metrics = server.wait_until_quiet(published);
     for fate in ["delivered", "conflated", "withdrawn", "abandoned"] {
         assert!(metrics.shard(&format!("{fate}_records")) > 0, "nothing was {fate}: {metrics}");
     }
-    assert_eq!(metrics.closed("slow"), 6, "{metrics}");
+    assert_eq!((metrics.closed("slow"), metrics.closed_by_any()), (6, 12), "{metrics}");
     let shapes = 3;
     assert!(metrics.shard("encoded_frames") <= metrics.shard("seen_records") * shapes, "{metrics}");
     server.signal(rustix::process::Signal::TERM);
     let counted: u64 = fast.into_iter().chain(late).map(|client| client.join().unwrap()).sum();
     assert_eq!(metrics.shard("delivered_records"), counted, "{metrics}");
+    assert_eq!(server.wait_for_end().code(), Some(0));
 }
 
 /// Records that come to a client until its connection is closed, by whom ever.

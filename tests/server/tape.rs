@@ -21,7 +21,7 @@ use crate::harness::now;
 const RECORDING: &str = "binance_6inst_20240808.jsonl.gz";
 
 /// What a build without optimization gets through in seconds.
-const RECORDS_MAX: usize = if cfg!(debug_assertions) { 20_000 } else { usize::MAX };
+const RECORDS_MAX: usize = if cfg!(debug_assertions) { 10_000 } else { usize::MAX };
 
 pub(crate) struct Tape {
     pub(crate) channels: Vec<Channel>,
