@@ -113,6 +113,8 @@ async fn converse(socket: TcpStream, desk: Arc<Desk>) {
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // Who has nothing more to say still reads its answer.
+        .half_close(true)
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
         .keep_alive(false)

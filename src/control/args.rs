@@ -95,7 +95,7 @@ pub(super) struct Replay {
     /// Send this venue's records alone.
     #[arg(long, value_name = "NAME")]
     venue: Option<String>,
-    /// Name the channels <venue>:<symbol>@<kind>.
+    /// Name the channels `<venue>:<symbol>@<kind>`.
     #[arg(long)]
     venue_prefix: bool,
     /// The server's ingest token.

@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
-    log::start().map_err(Failure::Usage)?;
+    let _writes_what_waits = log::start().map_err(Failure::Usage)?;
     match command {
         Command::Serve(serve) => commands::serve(&serve),
         Command::Demo => commands::demo(),

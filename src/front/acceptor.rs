@@ -181,6 +181,8 @@ pub(super) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
 fn http(options: &Options) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
+        // Who has nothing more to say still reads its answer.
+        .half_close(true)
         .header_read_timeout(options.head_timeout)
         .max_headers(HEADERS_MAX)
         .max_header_size(options.head_bytes_max)

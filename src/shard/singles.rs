@@ -138,8 +138,11 @@ impl Shard {
 
     fn sent_all(&mut self, id: SubscriberId) {
         let member = &mut self.members[id as usize];
-        if let Life::Closing { reason, heard: true, .. } = member.life {
-            return self.bury(id, reason);
+        match member.life {
+            Life::Closing { reason, heard: true, .. } => return self.bury(id, reason),
+            // Its own close frame would not be understood: our end of the stream tells that nothing more comes.
+            Life::Closing { .. } if member.finished => member.socket.finish(),
+            _ => {}
         }
         let Some(outbox) = member.outbox.as_mut() else { return };
         let index = &self.index;

@@ -3,6 +3,7 @@
 //! Owned by the shard's thread. It never blocks and keeps no bytes. Invariant: what `offer` says was taken is sent in order, once.
 
 use std::io;
+use std::net::Shutdown;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -56,6 +57,13 @@ impl Socket {
     pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self::Tcp(stream) = self;
         stream.poll_write_ready(context)
+    }
+
+    /// Ends our side of the connection, once all that was taken is sent; the peer's is still read.
+    pub fn finish(&self) {
+        let Self::Tcp(stream) = self;
+        // It fails where the peer is gone, which the next read tells.
+        let _ = SockRef::from(stream).shutdown(Shutdown::Write);
     }
 
     /// Makes the drop that follows reset the connection, so that the kernel keeps nothing of it.

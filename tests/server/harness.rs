@@ -73,9 +73,14 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     /// Sends its process a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
     }
 
     /// Waits for its process to end by itself.
@@ -192,6 +197,11 @@ impl Metrics {
     /// A sample by its full name, as it stands on the page.
     pub(crate) fn get(&self, name: &str) -> u64 {
         *self.samples.get(name).unwrap_or_else(|| panic!("no metric {name}")) as u64
+    }
+
+    /// Each sample, by its full name.
+    pub(crate) fn samples(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.samples.iter().map(|(name, value)| (name.as_str(), *value as u64))
     }
 
     /// A term of the shards' ledgers, without its prefix and `_total`, summed over the shards.

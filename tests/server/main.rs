@@ -5,12 +5,17 @@
 
 mod client;
 mod crowd;
+mod faults_client;
+mod faults_feed;
+mod handshake;
 mod harness;
 mod join;
 mod laps;
 mod ledger;
+mod lifecycle;
 mod many;
 mod native;
 mod recorded;
+mod scene;
 mod slow;
 mod tape;
