@@ -31,7 +31,8 @@ async fn watch_signals((mut terminate, mut interrupt): (Signal, Signal), sender:
     tracing::info!(signal = first, "shutting down; a second signal ends at once");
     sender.send_replace(true);
     let second = either(&mut terminate, &mut interrupt).await;
-    tracing::warn!(signal = second, "ended at once by a second signal");
+    // Not by the log: its thread would not come to write it any more.
+    eprintln!("tapecast: ended at once by a second signal: {second}");
     std::process::exit(1);
 }
 

@@ -24,6 +24,10 @@ const RANGES_A_CYCLE: usize = 256 * 1024;
 /// One subscriber's bytes in a cycle: more would not fit its socket, and it would leave the fast path for nothing.
 const LANE_BYTES: usize = 128 * 1024;
 
+/// Records put aside in a cycle for singles that only wait for their turn: half of what a turn reads for singles. So they catch up, and
+/// where the shard itself is what is slow, records wait in the ring, and nobody is cut off for it.
+const ASIDE_A_CYCLE: usize = super::singles::READS_A_TURN / 2;
+
 /// Every shape, in the order of [`Shape::index`].
 const SHAPES: [Shape; Shape::COUNT] = [Shape::Payload, Shape::Combined, Shape::Native];
 
@@ -39,6 +43,7 @@ pub(super) enum Drain {
 impl Shard {
     /// One cycle. Between cycles nothing of it remains but what waits in outboxes.
     pub(super) fn cycle(&mut self) -> Drain {
+        self.aside = 0;
         let drained = self.drain();
         self.finish_cycle();
         drained
@@ -74,6 +79,7 @@ impl Shard {
         self.fanout.lane_bytes_max() >= LANE_BYTES
             || self.fanout.bytes() >= BYTES_A_CYCLE
             || self.fanout.appended() >= RANGES_A_CYCLE
+            || self.aside >= ASIDE_A_CYCLE
     }
 
     fn take(&mut self, entry: &Entry) -> Result<(), Lapped> {
@@ -154,6 +160,7 @@ impl Shard {
             self.ledger.matched -= 1;
             return;
         }
+        self.aside += usize::from(!outbox.blocked);
         let before = outbox.queued_bytes();
         let taken = match delivery {
             Delivery::Latest => Ok(outbox.mark(record.slot, record.sequence - 1, false)),

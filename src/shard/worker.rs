@@ -101,6 +101,8 @@ pub struct Shard {
     pub(super) wheel: Wheel<(SubscriberId, u32)>,
     /// Singles that have something to send and a socket that may take it.
     pub(super) backlog: VecDeque<SubscriberId>,
+    /// Records that this cycle put aside for singles whose sockets would take them.
+    pub(super) aside: usize,
     /// Whose frames are torn, oldest first; those long finished are passed over.
     pub(super) torn: VecDeque<(SubscriberId, u32)>,
     /// Cohorts of one that changed lately, by the time they may merge.
@@ -168,6 +170,7 @@ impl Shard {
             fanout: Fanout::default(),
             wheel: Wheel::new(),
             backlog: VecDeque::new(),
+            aside: 0,
             torn: VecDeque::new(),
             restless: VecDeque::new(),
             condemned: Vec::new(),

@@ -36,12 +36,23 @@ impl Server {
         Self::with_arguments(shards, settings, &[])
     }
 
+    /// As `start`, but whoever else wants to run goes first. Subscribers in great numbers have machines of their own; where they share the
+    /// server's, who gets which core when would decide whether they read in time.
+    pub(crate) fn that_yields(shards: usize, settings: &[&str]) -> Self {
+        let mut command = Command::new("nice");
+        command.args(["-n", "10", env!("CARGO_BIN_EXE_tapecast")]);
+        Self::launch(command, shards, settings, &[])
+    }
+
     /// As `start`, with further arguments.
     pub(crate) fn with_arguments(shards: usize, settings: &[&str], arguments: &[&str]) -> Self {
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_tapecast")), shards, settings, arguments)
+    }
+
+    fn launch(mut command: Command, shards: usize, settings: &[&str], arguments: &[&str]) -> Self {
         let turn = Turn::shared();
         let log = log_path();
         let count = shards.to_string();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tapecast"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--ingest-listen", "127.0.0.1:0"]);
         command.args(["--admin-listen", "127.0.0.1:0", "--shards", &count]).args(arguments);
         for setting in settings {

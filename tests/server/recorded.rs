@@ -29,7 +29,7 @@ fn at_full_speed_everyone_gets_exactly_its_channels_in_order() {
     let _turn = Turn::alone();
     let tape = Arc::new(Tape::load(SEED));
     let settings = ["delivery=every", "ring.bytes=268435456", "outbox.bytes_max=67108864"];
-    let server = Server::start(2, &settings);
+    let server = Server::that_yields(2, &settings);
     let subsets = subsets(&tape, SUBSET_BYTES_MAX);
     let crowd = gather(&server, &tape, &subsets, Exact::new);
     tape.play(&mut Feed::connect(&server), None);
@@ -45,7 +45,7 @@ fn at_full_speed_everyone_gets_exactly_its_channels_in_order() {
 fn at_ten_times_the_speed_nobody_is_cut_and_latest_channels_end_right() {
     let _turn = Turn::alone();
     let tape = Arc::new(Tape::load(SEED));
-    let server = Server::start(2, &[]);
+    let server = Server::that_yields(2, &[]);
     let subsets = subsets(&tape, usize::MAX);
     let crowd = gather(&server, &tape, &subsets, Current::new);
     tape.play(&mut Feed::connect(&server), Some(SPEED));
