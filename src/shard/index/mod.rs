@@ -104,9 +104,16 @@ impl Index {
         let info = info.filter(|info| info.id == id);
         let slot = info.and_then(|info| self.by_name.get(&info.name).copied());
         if let Some(slot) = slot {
-            self.slots[slot as usize].channel = Some(id);
+            self.rebind(slot, id);
         }
         self.channels[id.index as usize] = Seen { generation: id.generation, known: true, slot, sequence: 0 };
+    }
+
+    /// A slot's name has a new channel. The old one is let go of: its end may have been lost to a lap.
+    fn rebind(&mut self, slot: SlotId, id: ChannelId) {
+        if let Some(old) = self.slots[slot as usize].channel.replace(id) {
+            self.channels[old.index as usize].slot = None;
+        }
     }
 
     /// A channel expired: whoever subscribed to it waits for its name again.
