@@ -200,7 +200,7 @@ impl Shard {
         self.stats.publish(&self.ledger);
     }
 
-    fn turn(&mut self) -> Drain {
+    pub(super) fn turn(&mut self) -> Drain {
         self.now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.take_letters();
         self.run_timers();
@@ -281,7 +281,8 @@ impl Shard {
 
     fn go_on_ending(&mut self, drained: Drain) {
         let Phase::Draining { until } = self.phase else { return };
-        if drained == Drain::Empty && (self.now >= until || !self.has_waiting_records()) {
+        let is_through = drained == Drain::Empty && self.walk.is_none();
+        if is_through && (self.now >= until || !self.has_waiting_records()) {
             self.phase = Phase::Closing;
             self.close_everyone(CloseReason::Shutdown);
         }

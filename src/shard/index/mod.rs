@@ -188,11 +188,6 @@ impl Index {
         self.cohort(cohort).slots.binary_search(&slot).is_ok()
     }
 
-    /// Channels of the ring that the cursor has met, by index.
-    pub(super) fn channels_met(&self) -> u32 {
-        self.channels.len() as u32
-    }
-
     pub(super) fn cohorts_len(&self) -> usize {
         self.cohorts.len()
     }

@@ -1,0 +1,161 @@
+//! A shard taken a turn at a time, over real sockets: what depends on what the publisher does between two turns.
+//!
+//! Single-threaded, so that a lap or a stall is where the test puts it. Invariant: no test waits for a time.
+
+use std::io::Read as _;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::mailbox::{Mailbox, Newborn};
+use super::worker::{Seat, Shard};
+use super::*;
+use crate::channel::{Catalogue, ChannelId, ChannelName, DeliveryRules};
+use crate::dialect::{self, Opening, Shape};
+use crate::record::{Format, Head};
+use crate::ring::{self, Kind, Publisher, Stamp};
+
+const RING_BYTES: usize = 1 << 16;
+const BODY_BYTES_MAX: usize = 1 << 10;
+
+/// A shard, and what stands at its other ends.
+struct Bench {
+    runtime: tokio::runtime::Runtime,
+    shard: Shard,
+    mailbox: Mailbox,
+    publisher: Publisher,
+    catalogue: Arc<Catalogue>,
+    ordinal: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let sizes =
+            ring::Options { bytes: RING_BYTES, channels_max: 16, body_bytes_max: BODY_BYTES_MAX, readers: 1 };
+        let (publisher, ring) = ring::new(&sizes).unwrap();
+        let catalogue = Arc::new(Catalogue::new(DeliveryRules::default()));
+        let (mailbox, seat) = Seat::new(&options());
+        let (reader, names) = (ring.reader(0), Arc::clone(&catalogue));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let shard = Shard::new(options(), seat, reader, names, "epoch".into());
+        Self { runtime, shard, mailbox, publisher, catalogue, ordinal: 0 }
+    }
+
+    /// Publishes a channel's next record, of so many bytes.
+    fn publish(&mut self, name: &str, id: (u32, u32), sequence: u64, bytes: usize) {
+        let (name, (index, generation)) = (ChannelName::parse(name).unwrap(), id);
+        if sequence == 1 {
+            self.catalogue.insert(&name, ChannelId { index, generation });
+        }
+        self.ordinal += 1;
+        let head = Head { wall_us: 0, feed_sequence: None, payload_hash: 0, format: Format::Text, epoch: 0 };
+        let payload = format!("{sequence:0>bytes$}");
+        self.publisher
+            .publish(&self.stamp(Kind::Data, id, sequence), &[&head.to_bytes(), payload.as_bytes()])
+            .unwrap();
+    }
+
+    fn stamp(&self, kind: Kind, (channel, generation): (u32, u32), sequence: u64) -> Stamp {
+        let ordinal = self.ordinal;
+        Stamp { kind, flags: 0, channel, generation, sequence, ordinal, monotonic_ns: 0 }
+    }
+
+    /// Publishes so much that whatever was not drained before is overwritten.
+    fn lap(&mut self, id: (u32, u32), first: u64) {
+        for sequence in first..first + 200 {
+            self.publish("noise@trade", id, sequence, BODY_BYTES_MAX - Head::BYTES);
+        }
+    }
+
+    /// A turn, after the reactor has looked at the sockets.
+    fn turn(&mut self) {
+        self.runtime.block_on(async {
+            tokio::time::sleep(Duration::ZERO).await;
+            tokio::task::yield_now().await;
+            self.shard.turn();
+        });
+    }
+
+    /// A native subscriber to these channels, born and served what was there.
+    fn subscriber(&mut self, channels: &[&str]) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let (socket, peer) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let opening = Opening {
+            dialect: dialect::ALL[0],
+            shape: Shape::Native,
+            channels: channels.iter().map(|name| ChannelName::parse(name).unwrap()).collect(),
+        };
+        let newborn = Newborn { socket, peer, read_ahead: Vec::new(), opening, permit: Box::new(()) };
+        self.mailbox.reserve().unwrap().post(newborn);
+        let served = self.shard.ledger.sends;
+        while self.shard.ledger.sends == served || self.shard.ledger.slow > 0 {
+            self.turn();
+        }
+        client
+    }
+
+    fn assert_adds_up(&self) {
+        let of = &self.shard.ledger;
+        assert_eq!(of.ordinal, of.seen + of.missed, "{of:?}");
+        let fates = of.delivered + of.conflated + of.dropped + of.withdrawn + of.abandoned + of.pending;
+        assert_eq!(of.matched, fates, "{of:?}");
+    }
+}
+
+/// The subscriber that was adopted first.
+const FIRST: u32 = 0;
+
+fn options() -> Options {
+    Options {
+        channels_max: 100,
+        outbox_bytes_max: 1 << 20,
+        torn_pool_bytes_max: 1 << 20,
+        message_bytes_max: 1 << 16,
+        fragments_max: 16,
+        messages_per_second: 1000,
+        messages_burst: 1000,
+        ping_every: Duration::from_mins(1),
+        pong_timeout: Duration::from_mins(3),
+        close_timeout: Duration::from_secs(5),
+        notsent_lowat_bytes: 1 << 17,
+        mailbox_letters_max: 16,
+    }
+}
+
+/// The next text message of a client's.
+fn text(client: &mut TcpStream) -> String {
+    let mut head = [0; 2];
+    client.read_exact(&mut head).unwrap();
+    assert_eq!(head[0], 0x81, "a text frame");
+    let mut bytes = usize::from(head[1]);
+    if bytes == 126 {
+        client.read_exact(&mut head).unwrap();
+        bytes = usize::from(u16::from_be_bytes(head));
+    }
+    let mut payload = vec![0; bytes];
+    client.read_exact(&mut payload).unwrap();
+    String::from_utf8(payload).unwrap()
+}
+
+/// Whether a message is a record with this sequence and this said of it.
+fn is_record(message: &str, sequence: u64, said: &str) -> bool {
+    message.contains(&format!(r#""seq":{sequence},"ts":0{said},"data""#))
+}
+
+#[test]
+fn a_channel_whose_only_record_was_lost_to_a_lap_is_found() {
+    let mut bench = Bench::new();
+    let mut client = bench.subscriber(&["new@ticker"]);
+    text(&mut client);
+    bench.lap((0, 0), 1);
+    bench.publish("new@ticker", (1, 0), 1, 1);
+    bench.lap((0, 0), 201);
+    while bench.shard.ledger.lapped == 0 || bench.shard.walk.is_some() {
+        bench.turn();
+    }
+    assert!(is_record(&text(&mut client), 1, ""));
+    bench.assert_adds_up();
+}
