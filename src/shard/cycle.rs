@@ -117,7 +117,8 @@ impl Shard {
                 frames[shape.index()] = self.encode(entry, slot, shape, skipped)?;
             }
         }
-        let record = Drained { slot, position: entry.position, sequence: entry.sequence, frames };
+        let (channel, position, sequence) = (id_of(entry), entry.position, entry.sequence);
+        let record = Drained { slot, channel, position, sequence, base: sequence - skipped - 1, frames };
         self.fanout.records.push(record);
         let mut singles = std::mem::take(&mut self.buffers.singles);
         for &cohort in &self.index.slot(slot).cohorts {
@@ -149,14 +150,15 @@ impl Shard {
     fn put_aside(&mut self, id: SubscriberId, record: &Drained, frame: Range) {
         let delivery = self.index.slot(record.slot).delivery;
         let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
-        if outbox.has(record.slot, record.sequence) {
+        let after = outbox.after(record.slot, record.channel);
+        if record.sequence <= after {
             // It was part of what was read ahead of the cursor, and so was never due.
             self.ledger.matched -= 1;
             return;
         }
         let before = outbox.queued_bytes();
         let taken = match delivery {
-            Delivery::Latest => Ok(outbox.mark(record.slot, record.sequence - 1, false)),
+            Delivery::Latest => Ok(outbox.mark(record.slot, record.base.max(after), false)),
             Delivery::Every => {
                 let queued =
                     Queued { position: record.position, slot: record.slot, bytes: frame.len() as u32 };

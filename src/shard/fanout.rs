@@ -4,6 +4,7 @@
 //! Invariant: a lane's ranges lie in its shape's arena, in the order of the ring.
 
 use super::index::{CohortId, SlotId};
+use crate::channel::ChannelId;
 use crate::dialect::Shape;
 use crate::ring::Position;
 
@@ -14,8 +15,11 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drained {
     pub(super) slot: SlotId,
+    pub(super) channel: ChannelId,
     pub(super) position: Position,
     pub(super) sequence: u64,
+    /// The sequence seen before it: what lies between was lost to a lap.
+    pub(super) base: u64,
     /// Its frame in each shape's arena; an empty range where nobody needed that shape.
     pub(super) frames: [Range; Shape::COUNT],
 }

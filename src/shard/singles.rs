@@ -5,7 +5,7 @@
 
 use std::task::{Context, Poll};
 
-use super::cycle::write_frame;
+use super::cycle::{id_of, write_frame};
 use super::index::{CohortId, SubscriberId};
 use super::life::Life;
 use super::worker::Shard;
@@ -288,15 +288,17 @@ impl Shard {
     fn fill_mark(&mut self, outbox: &mut Outbox, mark: Mark, shape: Shape, batch: &mut Vec<u8>) -> Fill {
         for _ in 0..REFRESHES_MAX {
             let Some(entry) = self.latest(mark.slot) else { return Fill::Gone };
-            let label = match entry.sequence - mark.base - 1 {
+            // Below the mark's base is a channel that took the name of one that expired, and is numbered anew.
+            let label = match entry.sequence.checked_sub(mark.base + 1).unwrap_or(entry.sequence - 1) {
                 _ if mark.snapshot => Label::Snapshot,
                 0 => Label::Live,
                 skipped => Label::Skipped(skipped),
             };
             if self.encode_singly(&entry, mark.slot, shape, label, batch).is_ok() {
                 // Records that came since a snapshot was asked for may be queued behind it: it covers them.
-                if mark.snapshot || entry.sequence > self.index.seen(mark.slot) {
-                    outbox.set_after(mark.slot, entry.sequence);
+                let is_ahead = self.index.seen(mark.slot).is_some_and(|(_, seen)| entry.sequence > seen);
+                if mark.snapshot || is_ahead {
+                    outbox.set_after(mark.slot, id_of(&entry), entry.sequence);
                 }
                 return Fill::Encoded;
             }
@@ -306,7 +308,7 @@ impl Shard {
 
     fn fill_queued(&mut self, outbox: &Outbox, queued: Queued, shape: Shape, batch: &mut Vec<u8>) -> Fill {
         let Ok(entry) = self.reader.ring().entry(queued.position) else { return Fill::Lost };
-        if outbox.has(queued.slot, entry.sequence) {
+        if entry.sequence <= outbox.after(queued.slot, id_of(&entry)) {
             return Fill::Covered;
         }
         match self.encode_singly(&entry, queued.slot, shape, Label::Live, batch) {

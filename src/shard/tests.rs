@@ -159,3 +159,50 @@ fn a_channel_whose_only_record_was_lost_to_a_lap_is_found() {
     assert!(is_record(&text(&mut client), 1, ""));
     bench.assert_adds_up();
 }
+
+#[test]
+fn who_is_off_the_fast_path_is_told_what_a_lap_took() {
+    let mut bench = Bench::new();
+    bench.publish("a@ticker", (1, 0), 1, 1);
+    let mut client = bench.subscriber(&["a@ticker"]);
+    text(&mut client);
+    assert!(is_record(&text(&mut client), 1, r#","snap":true"#));
+    bench.shard.leave_fast_path(FIRST);
+    bench.lap((0, 0), 1);
+    (2..=5).for_each(|sequence| bench.publish("a@ticker", (1, 0), sequence, 1));
+    while bench.shard.ledger.lapped == 0 || bench.shard.walk.is_some() {
+        bench.turn();
+    }
+    assert!(is_record(&text(&mut client), 5, r#","skipped":3"#));
+    bench.assert_adds_up();
+}
+
+/// A subscriber that takes nothing while a channel expires and its name comes again, which is numbered from 1.
+#[test]
+fn a_name_that_comes_again_meets_who_waited_for_the_one_before() {
+    let mut bench = Bench::new();
+    (1..=5).for_each(|sequence| bench.publish("a@ticker", (0, 0), sequence, 1));
+    let mut client = bench.subscriber(&["a@ticker"]);
+    text(&mut client);
+    assert!(is_record(&text(&mut client), 5, r#","snap":true"#));
+    bench.shard.leave_fast_path(FIRST);
+    let blocked = |bench: &mut Bench, is_blocked| {
+        let outbox = bench.shard.members[FIRST as usize].outbox.as_mut().unwrap();
+        outbox.blocked = is_blocked;
+        outbox.set_after(0, ChannelId { index: 0, generation: 0 }, 5);
+    };
+    blocked(&mut bench, true);
+    bench.publish("a@ticker", (0, 0), 6, 1);
+    bench.turn();
+    let expired = bench.stamp(Kind::Expired, (0, 0), 6);
+    bench.publisher.publish(&expired, &[]).unwrap();
+    bench.publish("a@ticker", (0, 1), 1, 1);
+    bench.publish("a@ticker", (0, 1), 2, 1);
+    bench.turn();
+    blocked(&mut bench, false);
+    bench.shard.has_backlog(FIRST);
+    bench.turn();
+    assert!(is_record(&text(&mut client), 2, r#","skipped":1"#));
+    assert_eq!(bench.shard.ledger.slow, 0, "it waits for nothing more");
+    bench.assert_adds_up();
+}

@@ -129,10 +129,10 @@ impl Index {
         }
     }
 
-    /// Last sequence drained of a slot's channel.
-    pub(super) fn seen(&self, slot: SlotId) -> u64 {
-        let channel = self.slots[slot as usize].channel;
-        channel.map_or(0, |id| self.channels[id.index as usize].sequence)
+    /// A slot's channel, if there is one, and the last sequence drained of it.
+    pub(super) fn seen(&self, slot: SlotId) -> Option<(ChannelId, u64)> {
+        let id = self.slots[slot as usize].channel?;
+        Some((id, self.channels[id.index as usize].sequence))
     }
 
     /// The cursor has passed this sequence of a channel that it has met.

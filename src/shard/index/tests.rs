@@ -163,8 +163,9 @@ impl Pair {
         if sequence == 0 {
             assert_eq!(bound, None);
         } else if let Some(slot) = slot {
-            assert_eq!(bound, Some(ChannelId { index: name as u32, generation }));
-            assert_eq!(self.index.seen(slot), sequence);
+            let id = ChannelId { index: name as u32, generation };
+            assert_eq!(bound, Some(id));
+            assert_eq!(self.index.seen(slot), Some((id, sequence)));
         }
     }
 }
