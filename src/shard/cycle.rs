@@ -46,13 +46,13 @@ impl Shard {
 
     /// Sends what was gathered, and acts on what could not be done while the index was in use.
     pub(super) fn finish_cycle(&mut self) {
+        self.close_holed();
         self.flush();
         self.fanout.clear();
-        self.close_holed();
         self.carry_out_sentences();
     }
 
-    fn drain(&mut self) -> Drain {
+    pub(super) fn drain(&mut self) -> Drain {
         for _ in 0..RECORDS_A_CYCLE {
             let lapped = match self.reader.next() {
                 Next::Entry(entry) => self.take(&entry).is_err(),
@@ -179,7 +179,7 @@ impl Shard {
         }
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let mut cut = std::mem::take(&mut self.buffers.cut);
         for place in 0..self.fanout.dirty_len() {
             let cohort = self.fanout.dirty(place);
@@ -190,7 +190,11 @@ impl Shard {
         }
         for (cohort, id, taken) in cut.drain(..) {
             match taken {
-                Some(taken) => self.cut_off(cohort, id, taken),
+                Some(taken) => {
+                    self.cut_off(cohort, id, taken);
+                    // At once: a large record may be torn for everyone. Whoever is cut here was torn before, so not listed.
+                    self.bound_torn_pool();
+                }
                 None => self.condemned.push((id, CloseReason::ClientVanished)),
             }
         }
@@ -246,13 +250,11 @@ impl Shard {
     }
 
     fn tear(&mut self, id: SubscriberId, shape: Shape, frame: Range, taken: usize) {
-        let member = &mut self.members[id as usize];
-        if let Some(outbox) = member.outbox.as_mut() {
+        if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
             let rest = &self.fanout.arenas[shape.index()][frame.start as usize + taken..frame.end as usize];
             outbox.tear(rest);
             self.ledger.pending += 1;
-            self.ledger.torn_bytes += rest.len() as u64;
-            self.torn.push_back((id, member.serial));
+            self.is_torn_now(id, rest.len());
         }
     }
 }

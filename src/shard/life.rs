@@ -29,6 +29,8 @@ pub(super) struct Member {
     pub(super) ear: Waker,
     /// Told apart by it from others that had the same number.
     pub(super) serial: u32,
+    /// Its latest torn frame, told apart from those before.
+    pub(super) tear: u32,
     /// The timer that counts; earlier ones of this subscriber are passed over.
     timer: u32,
     /// Rises with each change of its cohort.
@@ -83,6 +85,7 @@ impl Shard {
             life: Life::Newborn(Box::new((opening, read_ahead))),
             ear: self.ready.waker(id),
             serial,
+            tear: 0,
             timer: 0,
             changes: 0,
             listed: false,
@@ -160,7 +163,7 @@ impl Shard {
         }
     }
 
-    fn next_serial(&mut self) -> u32 {
+    pub(super) fn next_serial(&mut self) -> u32 {
         self.serial = self.serial.wrapping_add(1);
         self.serial
     }
@@ -287,7 +290,6 @@ impl Shard {
             }
         }
         self.condemned = condemned;
-        self.bound_torn_pool();
     }
 
     fn condemn(&mut self, id: SubscriberId, reason: CloseReason) {

@@ -271,8 +271,20 @@ impl Shard {
 
     fn keep_torn(&mut self, id: SubscriberId, outbox: &mut Outbox, rest: &[u8]) {
         outbox.tear(rest);
-        self.ledger.torn_bytes += rest.len() as u64;
-        self.torn.push_back((id, self.members[id as usize].serial));
+        self.is_torn_now(id, rest.len());
+    }
+
+    /// A frame of its was torn, and so many bytes of it wait.
+    pub(super) fn is_torn_now(&mut self, id: SubscriberId, bytes: usize) {
+        self.ledger.torn_bytes += bytes as u64;
+        if self.torn.len() > 2 * self.members.len() {
+            let mut torn = std::mem::take(&mut self.torn);
+            torn.retain(|&(id, tear)| self.is_torn(id, tear));
+            self.torn = torn;
+        }
+        let tear = self.next_serial();
+        self.members[id as usize].tear = tear;
+        self.torn.push_back((id, tear));
     }
 
     fn fill(&mut self, id: SubscriberId, outbox: &mut Outbox, item: Item, batch: &mut Vec<u8>) -> Fill {
@@ -340,18 +352,15 @@ impl Shard {
     /// Keeps the torn rests of the shard within their bound: whoever's is oldest is cut, for its frame cannot be finished.
     pub(super) fn bound_torn_pool(&mut self) {
         while self.ledger.torn_bytes > self.options.torn_pool_bytes_max as u64 {
-            let Some((id, serial)) = self.torn.pop_front() else { return };
-            if self.is_torn(id, serial) {
+            let Some((id, tear)) = self.torn.pop_front() else { return };
+            if self.is_torn(id, tear) {
                 self.bury(id, CloseReason::TornPoolFull);
             }
         }
-        while self.torn.front().is_some_and(|&(id, serial)| !self.is_torn(id, serial)) {
-            self.torn.pop_front();
-        }
     }
 
-    fn is_torn(&self, id: SubscriberId, serial: u32) -> bool {
-        let outbox = self.members.get(id as usize).filter(|member| member.serial == serial);
+    fn is_torn(&self, id: SubscriberId, tear: u32) -> bool {
+        let outbox = self.members.get(id as usize).filter(|member| member.tear == tear);
         outbox.and_then(|member| member.outbox.as_ref()).is_some_and(|outbox| !outbox.torn().is_empty())
     }
 }

@@ -7,6 +7,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use super::mailbox::{Mailbox, Newborn};
 use super::worker::{Seat, Shard};
 use super::*;
@@ -30,8 +32,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let sizes =
-            ring::Options { bytes: RING_BYTES, channels_max: 16, body_bytes_max: BODY_BYTES_MAX, readers: 1 };
+        Self::of(RING_BYTES, BODY_BYTES_MAX)
+    }
+
+    fn of(bytes: usize, body_bytes_max: usize) -> Self {
+        let sizes = ring::Options { bytes, channels_max: 16, body_bytes_max, readers: 1 };
         let (publisher, ring) = ring::new(&sizes).unwrap();
         let catalogue = Arc::new(Catalogue::new(DeliveryRules::default()));
         let (mailbox, seat) = Seat::new(&options());
@@ -49,7 +54,7 @@ impl Bench {
         }
         self.ordinal += 1;
         let head = Head { wall_us: 0, feed_sequence: None, payload_hash: 0, format: Format::Text, epoch: 0 };
-        let payload = format!("{sequence:0>bytes$}");
+        let payload = format!("{}{sequence}", "0".repeat(bytes - sequence.to_string().len()));
         self.publisher
             .publish(&self.stamp(Kind::Data, id, sequence), &[&head.to_bytes(), payload.as_bytes()])
             .unwrap();
@@ -83,6 +88,9 @@ impl Bench {
         client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let (socket, peer) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
+        // Little is enough to fill it.
+        SockRef::from(&socket).set_send_buffer_size(4096).unwrap();
+        SockRef::from(&client).set_recv_buffer_size(4096).unwrap();
         let opening = Opening {
             dialect: dialect::ALL[0],
             shape: Shape::Native,
@@ -143,6 +151,39 @@ fn text(client: &mut TcpStream) -> String {
 /// Whether a message is a record with this sequence and this said of it.
 fn is_record(message: &str, sequence: u64, said: &str) -> bool {
     message.contains(&format!(r#""seq":{sequence},"ts":0{said},"data""#))
+}
+
+/// A frame of so many bytes was torn for a subscriber off the fast path.
+fn tear(bench: &mut Bench, id: u32, bytes: usize) {
+    bench.shard.leave_fast_path(id);
+    bench.shard.members[id as usize].outbox.as_mut().unwrap().tear(&vec![0; bytes]);
+    bench.shard.is_torn_now(id, bytes);
+}
+
+#[test]
+fn frames_torn_and_finished_again_and_again_leave_nothing_behind_one_that_stays_torn() {
+    let mut bench = Bench::new();
+    let _clients = [bench.subscriber(&[]), bench.subscriber(&[])];
+    tear(&mut bench, FIRST, 10);
+    for _ in 0..1000 {
+        tear(&mut bench, 1, 10);
+        bench.shard.members[1].outbox.as_mut().unwrap().torn_taken(10);
+        bench.shard.ledger.torn_bytes -= 10;
+        bench.shard.bound_torn_pool();
+    }
+    assert!(bench.shard.torn.len() <= 5, "{} are listed for two subscribers", bench.shard.torn.len());
+    assert_eq!(bench.shard.torn.front().map(|&(id, _)| id), Some(FIRST), "the oldest is still known");
+}
+
+#[test]
+fn the_torn_pool_is_kept_within_its_bound_while_a_cycle_is_sent() {
+    let mut bench = Bench::of(1 << 26, 1 << 20);
+    let _clients: Vec<_> = (0..8).map(|_| bench.subscriber(&["a@trade"])).collect();
+    bench.publish("a@trade", (0, 0), 1, (1 << 20) - Head::BYTES);
+    bench.shard.drain();
+    bench.shard.flush();
+    let torn_bytes = bench.shard.ledger.torn_bytes;
+    assert!(torn_bytes > 0 && torn_bytes <= options().torn_pool_bytes_max as u64, "{torn_bytes} bytes wait");
 }
 
 #[test]

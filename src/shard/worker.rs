@@ -94,14 +94,14 @@ pub struct Shard {
     pub(super) journal: Journal,
     pub(super) ready: Arc<ReadyList>,
     pub(super) members: Slab<Member>,
-    /// Rises with each subscriber and each timer, so that what outlives them is told apart.
+    /// Rises with each subscriber, timer and torn frame, so that what outlives them is told apart.
     pub(super) serial: u32,
     pub(super) index: Index,
     pub(super) fanout: Fanout,
     pub(super) wheel: Wheel<(SubscriberId, u32)>,
     /// Singles that have something to send and a socket that may take it.
     pub(super) backlog: VecDeque<SubscriberId>,
-    /// Whose frames are torn, oldest first; those long finished are passed over.
+    /// Whose frames are torn, oldest first; those finished since are passed over, and swept out before they are many.
     pub(super) torn: VecDeque<(SubscriberId, u32)>,
     /// Cohorts of one that changed lately, by the time they may merge.
     restless: VecDeque<(Millis, SubscriberId, u32)>,
@@ -251,6 +251,7 @@ impl Shard {
             let Some(id) = self.backlog.pop_front() else { return };
             if self.members.contains(id as usize) {
                 self.serve(id, &mut reads);
+                self.bound_torn_pool();
             }
         }
     }
