@@ -39,6 +39,8 @@ pub(super) struct Member {
     pub(super) listed: bool,
     /// It is not read until its control frames are sent.
     pub(super) deaf: bool,
+    /// What was read of it and not looked at, because its answers wait: less than one read.
+    pub(super) unread: Vec<u8>,
     /// It closed or broke the protocol: what it still sends means nothing, only its end is waited for.
     pub(super) finished: bool,
     pub(super) pinged_at: Millis,
@@ -90,6 +92,7 @@ impl Shard {
             changes: 0,
             listed: false,
             deaf: false,
+            unread: Vec::new(),
             finished: false,
             pinged_at: self.spread_ping(serial),
             heard_pong_at: self.now,

@@ -2,7 +2,7 @@
 //!
 //! Single-threaded, so that a lap or a stall is where the test puts it. Invariant: no test waits for a time.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,8 +89,8 @@ impl Bench {
         let (socket, peer) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
         // Little is enough to fill it.
-        SockRef::from(&socket).set_send_buffer_size(4096).unwrap();
-        SockRef::from(&client).set_recv_buffer_size(4096).unwrap();
+        SockRef::from(&socket).set_send_buffer_size(1 << 16).unwrap();
+        SockRef::from(&client).set_recv_buffer_size(1 << 16).unwrap();
         let opening = Opening {
             dialect: dialect::ALL[0],
             shape: Shape::Native,
@@ -246,4 +246,35 @@ fn a_name_that_comes_again_meets_who_waited_for_the_one_before() {
     assert!(is_record(&text(&mut client), 2, r#","skipped":1"#));
     assert_eq!(bench.shard.ledger.slow, 0, "it waits for nothing more");
     bench.assert_adds_up();
+}
+
+/// What a client says in a text message of less than 126 bytes; masked with zeros.
+fn say(client: &mut TcpStream, message: &str, times: usize) {
+    let frame = [&[0x81, 0x80 | message.len() as u8, 0, 0, 0, 0], message.as_bytes()].concat();
+    client.write_all(&frame.repeat(times)).unwrap();
+}
+
+#[test]
+fn many_requests_in_one_read_are_answered_as_the_client_takes_the_answers() {
+    const ASKED: u64 = 50;
+    let mut bench = Bench::new();
+    let names: Vec<_> = (0..100).map(|number| format!("{number:0>90}@trade")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut client = bench.subscriber(&names);
+    text(&mut client);
+    say(&mut client, r#"{"op":"list","id":1}"#, ASKED as usize);
+    while bench.shard.ledger.requests == 0 {
+        bench.turn();
+    }
+    let control = bench.shard.members[FIRST as usize].outbox.as_ref().unwrap().control();
+    assert!(control.len() < 20_000, "{} bytes of answers of 10 kB each wait", control.len());
+    let reading = std::thread::spawn(move || {
+        (0..ASKED).for_each(|_| assert!(text(&mut client).starts_with(r#"{"op":"list","id":1"#)));
+        client
+    });
+    while !reading.is_finished() {
+        bench.turn();
+    }
+    reading.join().unwrap();
+    assert_eq!(bench.shard.ledger.requests, ASKED);
 }
