@@ -33,8 +33,8 @@ pub(super) struct Member {
     pub(super) tear: u32,
     /// The timer that counts; earlier ones of this subscriber are passed over.
     timer: u32,
-    /// Rises with each change of its cohort.
-    pub(super) changes: u32,
+    /// `Some`: it stands among the restless; whether its cohort has changed since it was put there.
+    pub(super) unrest: Option<bool>,
     /// It stands in the backlog.
     pub(super) listed: bool,
     /// It is not read until its control frames are sent.
@@ -89,7 +89,7 @@ impl Shard {
             serial,
             tear: 0,
             timer: 0,
-            changes: 0,
+            unrest: None,
             listed: false,
             deaf: false,
             unread: Vec::new(),

@@ -278,3 +278,11 @@ fn many_requests_in_one_read_are_answered_as_the_client_takes_the_answers() {
     reading.join().unwrap();
     assert_eq!(bench.shard.ledger.requests, ASKED);
 }
+
+#[test]
+fn a_subscriber_that_never_rests_stands_among_the_restless_once() {
+    let mut bench = Bench::new();
+    let _client = bench.subscriber(&["a@trade"]);
+    (0..1000).for_each(|_| bench.shard.is_restless(FIRST));
+    assert_eq!(bench.shard.restless.len(), 1);
+}

@@ -103,8 +103,8 @@ pub struct Shard {
     pub(super) backlog: VecDeque<SubscriberId>,
     /// Whose frames are torn, oldest first; those finished since are passed over, and swept out before they are many.
     pub(super) torn: VecDeque<(SubscriberId, u32)>,
-    /// Cohorts of one that changed lately, by the time they may merge.
-    restless: VecDeque<(Millis, SubscriberId, u32)>,
+    /// Cohorts of one that changed lately, by the time they are looked at again; each stands here once.
+    pub(super) restless: VecDeque<(Millis, SubscriberId)>,
     /// To be ended when the cycle is over.
     pub(super) condemned: Vec<(SubscriberId, CloseReason)>,
     /// `every` channels of which records were lost, until the cycle is over.
@@ -258,21 +258,23 @@ impl Shard {
 
     /// A subscriber's channels changed: once still, it may share a cohort again.
     pub(super) fn is_restless(&mut self, id: SubscriberId) {
-        let member = &mut self.members[id as usize];
-        member.changes = member.changes.wrapping_add(1);
-        self.restless.push_back((self.now + STILL_MS, id, member.changes));
+        match &mut self.members[id as usize].unrest {
+            Some(changed_since) => *changed_since = true,
+            unrest @ None => {
+                *unrest = Some(false);
+                self.restless.push_back((self.now + STILL_MS, id));
+            }
+        }
     }
 
     fn merge_still(&mut self) {
         for _ in 0..MERGES_A_TURN {
-            let Some(&(at, id, changes)) = self.restless.front() else { return };
-            if at > self.now {
-                return;
-            }
-            self.restless.pop_front();
-            if let Some(member) = self.members.get_mut(id as usize)
-                && member.changes == changes
-                && member.outbox.is_none()
+            let Some((_, id)) = self.restless.pop_front_if(|&mut (at, _)| at <= self.now) else { return };
+            // One who has the number of a subscriber that is gone is looked at early, and merges early.
+            let Some(member) = self.members.get_mut(id as usize) else { continue };
+            if member.unrest.take() == Some(true) {
+                self.is_restless(id);
+            } else if member.outbox.is_none()
                 && let Some(cohort) = member.cohort
             {
                 member.cohort = Some(self.index.merge(cohort));
@@ -314,7 +316,7 @@ impl Shard {
         }
         let until_timer = self.wheel.idle_for(SLEEP_MAX_MS);
         let until_merge =
-            self.restless.front().map_or(SLEEP_MAX_MS, |(at, ..)| at.saturating_sub(self.now).max(1));
+            self.restless.front().map_or(SLEEP_MAX_MS, |(at, _)| at.saturating_sub(self.now).max(1));
         let longest = Duration::from_millis(until_timer.min(until_merge));
         // An elapsed time-out and a bell mean the same: look at everything again.
         let _ = tokio::time::timeout(longest, self.bell.notified()).await;
