@@ -80,9 +80,13 @@ impl Shard {
                 member.unread = bytes[at..].to_vec();
                 break;
             }
+            let in_message = decoder.is_in_message();
             match decoder.next(bytes, &mut at, &limits) {
                 Ok(Some(event)) => {
-                    self.members[id as usize].partial_since = None;
+                    // A control frame inside a message does not end it, nor give it more time.
+                    if !(in_message && matches!(event, Event::Ping(_) | Event::Pong)) {
+                        self.members[id as usize].partial_since = None;
+                    }
                     self.handle(id, event);
                 }
                 Ok(None) => break,

@@ -286,3 +286,26 @@ fn a_subscriber_that_never_rests_stands_among_the_restless_once() {
     (0..1000).for_each(|_| bench.shard.is_restless(FIRST));
     assert_eq!(bench.shard.restless.len(), 1);
 }
+
+#[test]
+fn pongs_inside_a_message_give_it_no_more_time() {
+    const NOT_HEARD: u64 = 1 << 40;
+    let mut bench = Bench::new();
+    let mut client = bench.subscriber(&[]);
+    let [begun, pong] = [[0x01, 0x81, 0, 0, 0, 0, b' '].as_slice(), &[0x8a, 0x80, 0, 0, 0, 0]];
+    client.write_all(begun).unwrap();
+    while bench.shard.members[FIRST as usize].partial_since.is_none() {
+        bench.turn();
+    }
+    let since = bench.shard.members[FIRST as usize].partial_since;
+    for _ in 0..3 {
+        bench.shard.members[FIRST as usize].heard_pong_at = NOT_HEARD;
+        client.write_all(pong).unwrap();
+        while bench.shard.members[FIRST as usize].heard_pong_at == NOT_HEARD {
+            bench.turn();
+            bench.shard.now += 1000;
+            bench.shard.hear(FIRST);
+        }
+    }
+    assert_eq!(bench.shard.members[FIRST as usize].partial_since, since);
+}
