@@ -264,6 +264,12 @@ impl Catalogue {
         self.read().by_name.len()
     }
 
+    /// Places given to channels so far, expired ones included: no channel's index is as high.
+    #[must_use]
+    pub fn places(&self) -> u32 {
+        u32::try_from(self.read().by_index.len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether none exists.
     #[must_use]
     pub fn is_empty(&self) -> bool {

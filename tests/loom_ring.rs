@@ -46,6 +46,11 @@ fn a_value_found_by_the_table_alone_is_whole() {
 }
 
 #[test]
+fn the_table_is_never_behind_the_tail() {
+    explore(table_and_tail);
+}
+
+#[test]
 fn the_table_never_points_below_the_floor() {
     explore(table_and_floor);
 }
@@ -141,6 +146,21 @@ fn by_the_table() {
     let reading = thread::spawn(move || {
         if let Some(entry) = ring.latest(BUSY) {
             check(&ring, &entry).expect("nothing overtakes it");
+        }
+    });
+    writer.write(BUSY);
+    reading.join().unwrap();
+}
+
+/// Who met a record at its cursor asks the table for the newest one: that is this one, or one behind it.
+fn table_and_tail() {
+    let (mut writer, ring) = tiny(32);
+    writer.write(BUSY);
+    let mut reader = ring.reader(0);
+    let reading = thread::spawn(move || {
+        if let Next::Entry(entry) = reader.next() {
+            let newest = ring.latest(BUSY).expect("it has a value").sequence;
+            assert!(newest >= entry.sequence, "{newest} is behind the tail's {}", entry.sequence);
         }
     });
     writer.write(BUSY);

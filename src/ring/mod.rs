@@ -10,9 +10,10 @@
 //!          floor                             tail                        tail - floor <= size
 //! ```
 //!
-//! How the orderings fit together. The writer stores an entry's words (relaxed), then `tail` (Release), then the
-//! channel's place in the table (Release). Before it stores a word where an old entry stood, it has published the
-//! channel's value again if that entry was the latest, moved `floor` past it (Release) and passed `fence(Release)`.
+//! How the orderings fit together. The writer stores an entry's words (relaxed), then the channel's place in the
+//! table (Release), then `tail` (Release): the table is never behind the tail. Before it stores a word where an old
+//! entry stood, it has published the channel's value again if that entry was the latest, moved `floor` past it
+//! (Release) and passed `fence(Release)`.
 //! A reader learns of an entry by `tail` or the table (Acquire), loads words (relaxed), passes `fence(Acquire)` and
 //! loads `floor`: where that still stands at or below the entry, no word of it had been overwritten. The models in
 //! `tests/loom_ring.rs` hold this, and fail when any of it is weakened.

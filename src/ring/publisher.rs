@@ -88,8 +88,9 @@ impl Publisher {
         packer.words(stamp.encode(body_bytes, previous));
         body.iter().for_each(|piece| packer.piece(piece));
         packer.finish();
-        self.ring.publish_tail(self.head);
+        // The table first: who learns of a record by the tail may ask the table at once, and must not find an older one.
         self.enter(stamp, position, words);
+        self.ring.publish_tail(self.head);
         self.reclaim_some();
         Ok(position)
     }

@@ -51,13 +51,13 @@ impl Shard {
 
     /// Sends what was gathered, and acts on what could not be done while the index was in use.
     pub(super) fn finish_cycle(&mut self) {
+        self.close_holed();
         self.flush();
         self.fanout.clear();
-        self.close_holed();
         self.carry_out_sentences();
     }
 
-    fn drain(&mut self) -> Drain {
+    pub(super) fn drain(&mut self) -> Drain {
         for _ in 0..RECORDS_A_CYCLE {
             let lapped = match self.reader.next() {
                 Next::Entry(entry) => self.take(&entry).is_err(),
@@ -123,7 +123,8 @@ impl Shard {
                 frames[shape.index()] = self.encode(entry, slot, shape, skipped)?;
             }
         }
-        let record = Drained { slot, position: entry.position, sequence: entry.sequence, frames };
+        let (channel, position, sequence) = (id_of(entry), entry.position, entry.sequence);
+        let record = Drained { slot, channel, position, sequence, base: sequence - skipped - 1, frames };
         self.fanout.records.push(record);
         let mut singles = std::mem::take(&mut self.buffers.singles);
         for &cohort in &self.index.slot(slot).cohorts {
@@ -155,7 +156,8 @@ impl Shard {
     fn put_aside(&mut self, id: SubscriberId, record: &Drained, frame: Range) {
         let delivery = self.index.slot(record.slot).delivery;
         let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
-        if outbox.has(record.slot, record.sequence) {
+        let after = outbox.after(record.slot, record.channel);
+        if record.sequence <= after {
             // It was part of what was read ahead of the cursor, and so was never due.
             self.ledger.matched -= 1;
             return;
@@ -163,7 +165,7 @@ impl Shard {
         self.aside += usize::from(!outbox.blocked);
         let before = outbox.queued_bytes();
         let taken = match delivery {
-            Delivery::Latest => Ok(outbox.mark(record.slot, record.sequence - 1, false)),
+            Delivery::Latest => Ok(outbox.mark(record.slot, record.base.max(after), false)),
             Delivery::Every => {
                 let queued =
                     Queued { position: record.position, slot: record.slot, bytes: frame.len() as u32 };
@@ -184,7 +186,7 @@ impl Shard {
         }
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let mut cut = std::mem::take(&mut self.buffers.cut);
         for place in 0..self.fanout.dirty_len() {
             let cohort = self.fanout.dirty(place);
@@ -195,7 +197,11 @@ impl Shard {
         }
         for (cohort, id, taken) in cut.drain(..) {
             match taken {
-                Some(taken) => self.cut_off(cohort, id, taken),
+                Some(taken) => {
+                    self.cut_off(cohort, id, taken);
+                    // At once: a large record may be torn for everyone. Whoever is cut here was torn before, so not listed.
+                    self.bound_torn_pool();
+                }
                 None => self.condemned.push((id, CloseReason::ClientVanished)),
             }
         }
@@ -251,13 +257,11 @@ impl Shard {
     }
 
     fn tear(&mut self, id: SubscriberId, shape: Shape, frame: Range, taken: usize) {
-        let member = &mut self.members[id as usize];
-        if let Some(outbox) = member.outbox.as_mut() {
+        if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
             let rest = &self.fanout.arenas[shape.index()][frame.start as usize + taken..frame.end as usize];
             outbox.tear(rest);
             self.ledger.pending += 1;
-            self.ledger.torn_bytes += rest.len() as u64;
-            self.torn.push_back((id, member.serial));
+            self.is_torn_now(id, rest.len());
         }
     }
 }

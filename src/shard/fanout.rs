@@ -4,6 +4,7 @@
 //! Invariant: a lane's ranges lie in its shape's arena, in the order of the ring.
 
 use super::index::{CohortId, SlotId};
+use crate::channel::ChannelId;
 use crate::dialect::Shape;
 use crate::ring::Position;
 
@@ -14,8 +15,11 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drained {
     pub(super) slot: SlotId,
+    pub(super) channel: ChannelId,
     pub(super) position: Position,
     pub(super) sequence: u64,
+    /// The sequence seen before it: what lies between was lost to a lap.
+    pub(super) base: u64,
     /// Its frame in each shape's arena; an empty range where nobody needed that shape.
     pub(super) frames: [Range; Shape::COUNT],
 }
@@ -76,7 +80,7 @@ pub(super) struct Fanout {
     lanes: Vec<Lane>,
     /// Finished ranges of all lanes.
     nodes: Vec<Node>,
-    /// Ranges appended, joined ones included: the measure of work done so far.
+    /// Ranges appended, joined ones and those of singles included: the measure of work done so far.
     appended: usize,
     /// Most bytes that one subscriber gets.
     lane_bytes_max: u32,
@@ -110,6 +114,8 @@ impl Fanout {
 
     /// Gives a cohort its shape's frame of a record; neighbours are joined. False: it is served singly.
     pub(super) fn give(&mut self, cohort: CohortId, frames: &[Range; Shape::COUNT]) -> bool {
+        // What is put aside costs as much as a range, and bounds the cycle with them.
+        self.appended += 1;
         let lane = &mut self.lanes[cohort as usize];
         if lane.single {
             return false;
@@ -129,7 +135,6 @@ impl Fanout {
         lane.records += 1;
         lane.bytes += frame.end - frame.start;
         self.lane_bytes_max = self.lane_bytes_max.max(lane.bytes);
-        self.appended += 1;
         true
     }
 
@@ -206,6 +211,17 @@ impl Fanout {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Thousands of slow subscribers to a busy channel would else make one cycle last a second.
+    #[test]
+    fn what_is_put_aside_counts_towards_the_cycles_bound() {
+        let mut fanout = Fanout::default();
+        fanout.enlist(0, Shape::Payload, true);
+        fanout.enlist(1, Shape::Payload, false);
+        let frames = [Range { start: 0, end: 5 }; Shape::COUNT];
+        assert!(!fanout.give(0, &frames) && fanout.give(1, &frames));
+        assert_eq!((fanout.appended(), fanout.dirty_len()), (2, 1));
+    }
 
     proptest! {
         /// Whatever cohorts get which frames, each gathers exactly its frames in order.

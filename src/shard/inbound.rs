@@ -5,7 +5,7 @@
 use std::task::{Context, Poll};
 
 use super::index::SubscriberId;
-use super::life::Life;
+use super::life::{Life, Member};
 use super::worker::Shard;
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::frame::{self, Event, Opcode};
@@ -16,14 +16,26 @@ const READS_A_CLIENT: usize = 4;
 /// of all channels.
 const CONTROL_BYTES: usize = 4096;
 
+impl Member {
+    /// So much waits for the client to take that it is not to ask for more.
+    fn answers_wait(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.control().len() > CONTROL_BYTES)
+    }
+}
+
 impl Shard {
     /// Reads what a client has sent, within the turn's bound.
     pub(super) fn hear(&mut self, id: SubscriberId) {
         for _ in 0..READS_A_CLIENT {
             let Some(member) = self.members.get_mut(id as usize) else { return };
-            if member.outbox.as_ref().is_some_and(|outbox| outbox.control().len() > CONTROL_BYTES) {
+            if member.answers_wait() {
                 member.deaf = true;
                 return;
+            }
+            if !member.unread.is_empty() {
+                let mut unread = std::mem::take(&mut member.unread);
+                self.digest(id, &mut unread);
+                continue;
             }
             let mut inbound = std::mem::take(&mut self.buffers.inbound);
             match member.socket.read(&mut inbound) {
@@ -63,10 +75,18 @@ impl Shard {
         let mut decoder = std::mem::take(&mut self.members[id as usize].session.decoder);
         let mut at = 0;
         // A client that closed or broke the protocol is not decoded any further.
-        while self.members.get(id as usize).is_some_and(|member| !member.finished) {
+        while let Some(member) = self.members.get_mut(id as usize).filter(|member| !member.finished) {
+            if member.answers_wait() {
+                member.unread = bytes[at..].to_vec();
+                break;
+            }
+            let in_message = decoder.is_in_message();
             match decoder.next(bytes, &mut at, &limits) {
                 Ok(Some(event)) => {
-                    self.members[id as usize].partial_since = None;
+                    // A control frame inside a message does not end it, nor give it more time.
+                    if !(in_message && matches!(event, Event::Ping(_) | Event::Pong)) {
+                        self.members[id as usize].partial_since = None;
+                    }
                     self.handle(id, event);
                 }
                 Ok(None) => break,

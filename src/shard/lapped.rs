@@ -18,6 +18,8 @@ const SPREAD_MS: u64 = 10_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walk {
     next: u32,
+    /// Behind the last channel that there was at the lap; some may never have been met.
+    end: u32,
     /// What stands from here on the cursor will meet by itself.
     resumed_at: Position,
 }
@@ -27,15 +29,16 @@ impl Shard {
     pub(super) fn was_lapped(&mut self) {
         self.ledger.lapped += 1;
         self.reader.skip_to_tail();
-        self.walk = Some(Walk { next: 0, resumed_at: self.reader.position() });
+        let resumed_at = self.reader.position();
+        self.walk = Some(Walk { next: 0, end: self.catalogue.places(), resumed_at });
         tracing::warn!(lapped = self.ledger.lapped, "the publisher overtook this shard; records were lost");
     }
 
     /// Goes on with the walk: quiet channels whose newest record was overtaken are given it now.
     pub(super) fn walk_on(&mut self) {
-        let Some(Walk { mut next, resumed_at }) = self.walk else { return };
-        let end = self.index.channels_met().min(next + CHANNELS_A_TURN);
-        while next < end && !self.cycle_is_full() {
+        let Some(Walk { mut next, end, resumed_at }) = self.walk else { return };
+        let stop = end.min(next + CHANNELS_A_TURN);
+        while next < stop && !self.cycle_is_full() {
             let overtaken = self.reader.ring().latest(next).filter(|entry| entry.position < resumed_at);
             if let Some(entry) = overtaken {
                 // Lapped once more means that it was refreshed, to a place that the cursor meets.
@@ -44,7 +47,7 @@ impl Shard {
             next += 1;
         }
         self.finish_cycle();
-        self.walk = (next < self.index.channels_met()).then_some(Walk { next, resumed_at });
+        self.walk = (next < end).then_some(Walk { next, end, resumed_at });
     }
 
     /// Whether records of an `every` channel were lost before this one, now or earlier in the cycle. Whoever subscribes to it is

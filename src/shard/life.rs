@@ -29,14 +29,18 @@ pub(super) struct Member {
     pub(super) ear: Waker,
     /// Told apart by it from others that had the same number.
     pub(super) serial: u32,
+    /// Its latest torn frame, told apart from those before.
+    pub(super) tear: u32,
     /// The timer that counts; earlier ones of this subscriber are passed over.
     timer: u32,
-    /// Rises with each change of its cohort.
-    pub(super) changes: u32,
+    /// `Some`: it stands among the restless; whether its cohort has changed since it was put there.
+    pub(super) unrest: Option<bool>,
     /// It stands in the backlog.
     pub(super) listed: bool,
     /// It is not read until its control frames are sent.
     pub(super) deaf: bool,
+    /// What was read of it and not looked at, because its answers wait: less than one read.
+    pub(super) unread: Vec<u8>,
     /// It closed or broke the protocol: what it still sends means nothing, only its end is waited for.
     pub(super) finished: bool,
     pub(super) pinged_at: Millis,
@@ -83,10 +87,12 @@ impl Shard {
             life: Life::Newborn(Box::new((opening, read_ahead))),
             ear: self.ready.waker(id),
             serial,
+            tear: 0,
             timer: 0,
-            changes: 0,
+            unrest: None,
             listed: false,
             deaf: false,
+            unread: Vec::new(),
             finished: false,
             pinged_at: self.spread_ping(serial),
             heard_pong_at: self.now,
@@ -160,7 +166,7 @@ impl Shard {
         }
     }
 
-    fn next_serial(&mut self) -> u32 {
+    pub(super) fn next_serial(&mut self) -> u32 {
         self.serial = self.serial.wrapping_add(1);
         self.serial
     }
@@ -287,7 +293,6 @@ impl Shard {
             }
         }
         self.condemned = condemned;
-        self.bound_torn_pool();
     }
 
     fn condemn(&mut self, id: SubscriberId, reason: CloseReason) {

@@ -29,6 +29,8 @@ pub mod mailbox;
 mod ready;
 mod singles;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod worker;
 

@@ -5,7 +5,7 @@
 
 use std::task::{Context, Poll};
 
-use super::cycle::write_frame;
+use super::cycle::{id_of, write_frame};
 use super::index::{CohortId, SubscriberId};
 use super::life::Life;
 use super::worker::Shard;
@@ -271,8 +271,20 @@ impl Shard {
 
     fn keep_torn(&mut self, id: SubscriberId, outbox: &mut Outbox, rest: &[u8]) {
         outbox.tear(rest);
-        self.ledger.torn_bytes += rest.len() as u64;
-        self.torn.push_back((id, self.members[id as usize].serial));
+        self.is_torn_now(id, rest.len());
+    }
+
+    /// A frame of its was torn, and so many bytes of it wait.
+    pub(super) fn is_torn_now(&mut self, id: SubscriberId, bytes: usize) {
+        self.ledger.torn_bytes += bytes as u64;
+        if self.torn.len() > 2 * self.members.len() {
+            let mut torn = std::mem::take(&mut self.torn);
+            torn.retain(|&(id, tear)| self.is_torn(id, tear));
+            self.torn = torn;
+        }
+        let tear = self.next_serial();
+        self.members[id as usize].tear = tear;
+        self.torn.push_back((id, tear));
     }
 
     fn fill(&mut self, id: SubscriberId, outbox: &mut Outbox, item: Item, batch: &mut Vec<u8>) -> Fill {
@@ -288,16 +300,17 @@ impl Shard {
     fn fill_mark(&mut self, outbox: &mut Outbox, mark: Mark, shape: Shape, batch: &mut Vec<u8>) -> Fill {
         for _ in 0..REFRESHES_MAX {
             let Some(entry) = self.latest(mark.slot) else { return Fill::Gone };
-            // Below the base where the channel expired meanwhile and its sequences began anew.
-            let label = match entry.sequence.saturating_sub(mark.base + 1) {
+            // Below the mark's base is a channel that took the name of one that expired, and is numbered anew.
+            let label = match entry.sequence.checked_sub(mark.base + 1).unwrap_or(entry.sequence - 1) {
                 _ if mark.snapshot => Label::Snapshot,
                 0 => Label::Live,
                 skipped => Label::Skipped(skipped),
             };
             if self.encode_singly(&entry, mark.slot, shape, label, batch).is_ok() {
                 // Records that came since a snapshot was asked for may be queued behind it: it covers them.
-                if mark.snapshot || entry.sequence > self.index.seen(mark.slot) {
-                    outbox.set_after(mark.slot, entry.sequence);
+                let is_ahead = self.index.seen(mark.slot).is_some_and(|(_, seen)| entry.sequence > seen);
+                if mark.snapshot || is_ahead {
+                    outbox.set_after(mark.slot, id_of(&entry), entry.sequence);
                 }
                 return Fill::Encoded;
             }
@@ -307,7 +320,7 @@ impl Shard {
 
     fn fill_queued(&mut self, outbox: &Outbox, queued: Queued, shape: Shape, batch: &mut Vec<u8>) -> Fill {
         let Ok(entry) = self.reader.ring().entry(queued.position) else { return Fill::Lost };
-        if outbox.has(queued.slot, entry.sequence) {
+        if entry.sequence <= outbox.after(queued.slot, id_of(&entry)) {
             return Fill::Covered;
         }
         match self.encode_singly(&entry, queued.slot, shape, Label::Live, batch) {
@@ -339,18 +352,15 @@ impl Shard {
     /// Keeps the torn rests of the shard within their bound: whoever's is oldest is cut, for its frame cannot be finished.
     pub(super) fn bound_torn_pool(&mut self) {
         while self.ledger.torn_bytes > self.options.torn_pool_bytes_max as u64 {
-            let Some((id, serial)) = self.torn.pop_front() else { return };
-            if self.is_torn(id, serial) {
+            let Some((id, tear)) = self.torn.pop_front() else { return };
+            if self.is_torn(id, tear) {
                 self.bury(id, CloseReason::TornPoolFull);
             }
         }
-        while self.torn.front().is_some_and(|&(id, serial)| !self.is_torn(id, serial)) {
-            self.torn.pop_front();
-        }
     }
 
-    fn is_torn(&self, id: SubscriberId, serial: u32) -> bool {
-        let outbox = self.members.get(id as usize).filter(|member| member.serial == serial);
+    fn is_torn(&self, id: SubscriberId, tear: u32) -> bool {
+        let outbox = self.members.get(id as usize).filter(|member| member.tear == tear);
         outbox.and_then(|member| member.outbox.as_ref()).is_some_and(|outbox| !outbox.torn().is_empty())
     }
 }

@@ -94,7 +94,7 @@ pub struct Shard {
     pub(super) journal: Journal,
     pub(super) ready: Arc<ReadyList>,
     pub(super) members: Slab<Member>,
-    /// Rises with each subscriber and each timer, so that what outlives them is told apart.
+    /// Rises with each subscriber, timer and torn frame, so that what outlives them is told apart.
     pub(super) serial: u32,
     pub(super) index: Index,
     pub(super) fanout: Fanout,
@@ -103,10 +103,10 @@ pub struct Shard {
     pub(super) backlog: VecDeque<SubscriberId>,
     /// Records that this cycle put aside for singles whose sockets would take them.
     pub(super) aside: usize,
-    /// Whose frames are torn, oldest first; those long finished are passed over.
+    /// Whose frames are torn, oldest first; those finished since are passed over, and swept out before they are many.
     pub(super) torn: VecDeque<(SubscriberId, u32)>,
-    /// Cohorts of one that changed lately, by the time they may merge.
-    restless: VecDeque<(Millis, SubscriberId, u32)>,
+    /// Cohorts of one that changed lately, by the time they are looked at again; each stands here once.
+    pub(super) restless: VecDeque<(Millis, SubscriberId)>,
     /// To be ended when the cycle is over.
     pub(super) condemned: Vec<(SubscriberId, CloseReason)>,
     /// `every` channels of which records were lost, until the cycle is over.
@@ -203,7 +203,7 @@ impl Shard {
         self.stats.publish(&self.ledger);
     }
 
-    fn turn(&mut self) -> Drain {
+    pub(super) fn turn(&mut self) -> Drain {
         self.now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.take_letters();
         self.run_timers();
@@ -254,27 +254,30 @@ impl Shard {
             let Some(id) = self.backlog.pop_front() else { return };
             if self.members.contains(id as usize) {
                 self.serve(id, &mut reads);
+                self.bound_torn_pool();
             }
         }
     }
 
     /// A subscriber's channels changed: once still, it may share a cohort again.
     pub(super) fn is_restless(&mut self, id: SubscriberId) {
-        let member = &mut self.members[id as usize];
-        member.changes = member.changes.wrapping_add(1);
-        self.restless.push_back((self.now + STILL_MS, id, member.changes));
+        match &mut self.members[id as usize].unrest {
+            Some(changed_since) => *changed_since = true,
+            unrest @ None => {
+                *unrest = Some(false);
+                self.restless.push_back((self.now + STILL_MS, id));
+            }
+        }
     }
 
     fn merge_still(&mut self) {
         for _ in 0..MERGES_A_TURN {
-            let Some(&(at, id, changes)) = self.restless.front() else { return };
-            if at > self.now {
-                return;
-            }
-            self.restless.pop_front();
-            if let Some(member) = self.members.get_mut(id as usize)
-                && member.changes == changes
-                && member.outbox.is_none()
+            let Some((_, id)) = self.restless.pop_front_if(|&mut (at, _)| at <= self.now) else { return };
+            // One who has the number of a subscriber that is gone is looked at early, and merges early.
+            let Some(member) = self.members.get_mut(id as usize) else { continue };
+            if member.unrest.take() == Some(true) {
+                self.is_restless(id);
+            } else if member.outbox.is_none()
                 && let Some(cohort) = member.cohort
             {
                 member.cohort = Some(self.index.merge(cohort));
@@ -284,7 +287,8 @@ impl Shard {
 
     fn go_on_ending(&mut self, drained: Drain) {
         let Phase::Draining { until } = self.phase else { return };
-        if drained == Drain::Empty && (self.now >= until || !self.has_waiting_records()) {
+        let is_through = drained == Drain::Empty && self.walk.is_none();
+        if is_through && (self.now >= until || !self.has_waiting_records()) {
             self.phase = Phase::Closing;
             self.close_everyone(CloseReason::Shutdown);
         }
@@ -315,7 +319,7 @@ impl Shard {
         }
         let until_timer = self.wheel.idle_for(SLEEP_MAX_MS);
         let until_merge =
-            self.restless.front().map_or(SLEEP_MAX_MS, |(at, ..)| at.saturating_sub(self.now).max(1));
+            self.restless.front().map_or(SLEEP_MAX_MS, |(at, _)| at.saturating_sub(self.now).max(1));
         let longest = Duration::from_millis(until_timer.min(until_merge));
         // An elapsed time-out and a bell mean the same: look at everything again.
         let _ = tokio::time::timeout(longest, self.bell.notified()).await;

@@ -7,6 +7,8 @@ use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 
+use crate::channel::ChannelId;
+
 /// A channel in the shard's numbering.
 pub type Slot = u32;
 
@@ -68,8 +70,15 @@ pub struct Outbox {
     bases: HashMap<Slot, Mark, RandomState>,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    /// Sequences that were read past the shard's cursor: records up to them come no more.
-    after: HashMap<Slot, u64, RandomState>,
+    /// What was read past the shard's cursor: records up to there come no more.
+    after: HashMap<Slot, After, RandomState>,
+}
+
+/// How far a slot was read past the cursor. Another channel of the same name is numbered anew, so this says nothing of it.
+#[derive(Clone, Copy, Debug)]
+struct After {
+    channel: ChannelId,
+    sequence: u64,
 }
 
 impl Outbox {
@@ -190,19 +199,25 @@ impl Outbox {
     }
 
     /// The subscriber was sent a record ahead of the shard's cursor: those up to it come no more.
-    pub fn set_after(&mut self, slot: Slot, sequence: u64) {
-        self.after.insert(slot, sequence);
+    pub fn set_after(&mut self, slot: Slot, channel: ChannelId, sequence: u64) {
+        self.after.insert(slot, After { channel, sequence });
     }
 
-    /// Whether the subscriber has this record of the channel already.
+    /// The last sequence of the channel that was read past the cursor; 0: none was.
     #[must_use]
-    pub fn has(&self, slot: Slot, sequence: u64) -> bool {
-        !self.after.is_empty() && self.after.get(&slot).is_some_and(|after| sequence <= *after)
+    pub fn after(&self, slot: Slot, channel: ChannelId) -> u64 {
+        if self.after.is_empty() {
+            return 0;
+        }
+        self.after.get(&slot).filter(|after| after.channel == channel).map_or(0, |after| after.sequence)
     }
 
-    /// Forgets those channels on which the cursor has come up with what was sent.
-    pub fn settle(&mut self, seen: impl Fn(Slot) -> u64) {
-        self.after.retain(|&slot, after| seen(slot) < *after);
+    /// Forgets those slots whose channel the cursor has come up with, or that have another channel or none by now. `seen`:
+    /// a slot's channel, and where the cursor stands in it.
+    pub fn settle(&mut self, seen: impl Fn(Slot) -> Option<(ChannelId, u64)>) {
+        self.after.retain(|&slot, after| {
+            seen(slot).is_some_and(|(channel, seen)| channel == after.channel && seen < after.sequence)
+        });
     }
 
     /// Whether some channel still waits for the cursor.
@@ -216,6 +231,8 @@ impl Outbox {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const FIRST: ChannelId = ChannelId { index: 0, generation: 0 };
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -303,11 +320,24 @@ mod tests {
     #[test]
     fn what_was_read_ahead_of_the_cursor_comes_no_more() {
         let mut outbox = Outbox::default();
-        outbox.set_after(1, 10);
-        assert!(outbox.has(1, 10) && !outbox.has(1, 11) && !outbox.has(2, 1));
-        outbox.settle(|_| 9);
+        outbox.set_after(1, FIRST, 10);
+        assert_eq!((outbox.after(1, FIRST), outbox.after(2, FIRST)), (10, 0));
+        outbox.settle(|_| Some((FIRST, 9)));
         assert!(!outbox.is_done());
-        outbox.settle(|_| 10);
+        outbox.settle(|_| Some((FIRST, 10)));
+        assert!(outbox.is_done());
+    }
+
+    #[test]
+    fn what_was_read_of_a_channel_says_nothing_of_the_next_one_of_its_name() {
+        let mut outbox = Outbox::default();
+        outbox.set_after(1, FIRST, 10);
+        let second = ChannelId { generation: 1, ..FIRST };
+        assert_eq!(outbox.after(1, second), 0);
+        outbox.settle(|_| Some((second, 1)));
+        assert!(outbox.is_done());
+        outbox.set_after(1, second, 10);
+        outbox.settle(|_| None);
         assert!(outbox.is_done());
     }
 }

@@ -104,9 +104,16 @@ impl Index {
         let info = info.filter(|info| info.id == id);
         let slot = info.and_then(|info| self.by_name.get(&info.name).copied());
         if let Some(slot) = slot {
-            self.slots[slot as usize].channel = Some(id);
+            self.rebind(slot, id);
         }
         self.channels[id.index as usize] = Seen { generation: id.generation, known: true, slot, sequence: 0 };
+    }
+
+    /// A slot's name has a new channel. The old one is let go of: its end may have been lost to a lap.
+    fn rebind(&mut self, slot: SlotId, id: ChannelId) {
+        if let Some(old) = self.slots[slot as usize].channel.replace(id) {
+            self.channels[old.index as usize].slot = None;
+        }
     }
 
     /// A channel expired: whoever subscribed to it waits for its name again.
@@ -122,10 +129,10 @@ impl Index {
         }
     }
 
-    /// Last sequence drained of a slot's channel.
-    pub(super) fn seen(&self, slot: SlotId) -> u64 {
-        let channel = self.slots[slot as usize].channel;
-        channel.map_or(0, |id| self.channels[id.index as usize].sequence)
+    /// A slot's channel, if there is one, and the last sequence drained of it.
+    pub(super) fn seen(&self, slot: SlotId) -> Option<(ChannelId, u64)> {
+        let id = self.slots[slot as usize].channel?;
+        Some((id, self.channels[id.index as usize].sequence))
     }
 
     /// The cursor has passed this sequence of a channel that it has met.
@@ -179,11 +186,6 @@ impl Index {
 
     pub(super) fn has_slot(&self, cohort: CohortId, slot: SlotId) -> bool {
         self.cohort(cohort).slots.binary_search(&slot).is_ok()
-    }
-
-    /// Channels of the ring that the cursor has met, by index.
-    pub(super) fn channels_met(&self) -> u32 {
-        self.channels.len() as u32
     }
 
     pub(super) fn cohorts_len(&self) -> usize {

@@ -163,10 +163,33 @@ impl Pair {
         if sequence == 0 {
             assert_eq!(bound, None);
         } else if let Some(slot) = slot {
-            assert_eq!(bound, Some(ChannelId { index: name as u32, generation }));
-            assert_eq!(self.index.seen(slot), sequence);
+            let id = ChannelId { index: name as u32, generation };
+            assert_eq!(bound, Some(id));
+            assert_eq!(self.index.seen(slot), Some((id, sequence)));
         }
     }
+}
+
+/// A channel's end may be lost to a lap: its name then comes again at another place while the old one is still entered.
+#[test]
+fn a_name_that_moves_leaves_its_old_place() {
+    let mut index = Index::default();
+    let [one, other] = ["a@trade", "b@trade"].map(|name| ChannelName::parse(name).unwrap());
+    let info = |name: &ChannelName, index| {
+        let id = ChannelId { index, generation: 1 };
+        ChannelInfo { name: name.clone(), id, delivery: Delivery::Every }
+    };
+    let cohort = index.admit(0, Shape::Native);
+    let old = ChannelInfo { id: ChannelId { index: 0, generation: 0 }, ..info(&one, 0) };
+    let slot = index.intern(&one, Delivery::Every, Some(&old));
+    index.add(cohort, slot);
+    let moved = info(&one, 1);
+    assert_eq!(index.meet(moved.id, || Some(moved.clone())).slot, Some(slot));
+    let newcomer = info(&other, 0);
+    assert_eq!(index.meet(newcomer.id, || Some(newcomer.clone())).slot, None);
+    assert_eq!(index.slot(slot).channel, Some(moved.id), "the old place's new owner took nothing away");
+    index.remove(cohort, slot);
+    assert_eq!(index.meet(moved.id, || None).slot, None, "and nothing points to a slot that is gone");
 }
 
 proptest! {

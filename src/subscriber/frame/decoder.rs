@@ -74,6 +74,12 @@ impl Decoder {
         self.partial.as_ref().is_some_and(|partial| partial.is_half_read())
     }
 
+    /// Whether a message is half-read: control frames may come before its end.
+    #[must_use]
+    pub fn is_in_message(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.message.is_some())
+    }
+
     fn let_go_of_delivered(&mut self) {
         if !self.is_partial() {
             self.partial = None;
