@@ -43,7 +43,6 @@ pub(super) enum Drain {
 impl Shard {
     /// One cycle. Between cycles nothing of it remains but what waits in outboxes.
     pub(super) fn cycle(&mut self) -> Drain {
-        self.aside = 0;
         let drained = self.drain();
         self.finish_cycle();
         drained
@@ -54,6 +53,7 @@ impl Shard {
         self.close_holed();
         self.flush();
         self.fanout.clear();
+        self.aside = 0;
         self.carry_out_sentences();
     }
 

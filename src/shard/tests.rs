@@ -309,3 +309,14 @@ fn pongs_inside_a_message_give_it_no_more_time() {
     }
     assert_eq!(bench.shard.members[FIRST as usize].partial_since, since);
 }
+
+#[test]
+fn the_walk_after_a_lap_goes_on_however_much_the_cycle_put_aside() {
+    let mut bench = Bench::new();
+    bench.lap((0, 0), 1);
+    bench.shard.was_lapped();
+    bench.shard.aside = usize::MAX;
+    bench.shard.finish_cycle();
+    bench.shard.walk_on();
+    assert!(bench.shard.walk.is_none());
+}
