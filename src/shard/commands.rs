@@ -61,12 +61,12 @@ impl Shard {
         snapshot: bool,
     ) -> Result<Vec<u64>, Fault> {
         let own = self.own_cohort(id);
+        self.is_restless(id);
         self.check_room(own, channels)?;
         if snapshot {
             self.leave_fast_path(id);
         }
         let sequences = channels.iter().map(|name| self.join(id, own, name, snapshot)).collect();
-        self.is_restless(id);
         self.has_backlog(id);
         Ok(sequences)
     }

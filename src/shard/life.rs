@@ -108,7 +108,8 @@ impl Shard {
     /// Pings are spread over their period: the first one comes after a part of it that differs from subscriber to subscriber.
     fn spread_ping(&self, serial: u32) -> Millis {
         let period = millis(self.options.ping_every);
-        let early = u64::from(serial.wrapping_mul(0x9E37_79B9)) * (period / 2) / (1 << 32);
+        let early =
+            u64::from(serial.wrapping_mul(0x9E37_79B9)) * (period / 2).min(u64::from(u32::MAX)) / (1 << 32);
         self.now.saturating_sub(early)
     }
 

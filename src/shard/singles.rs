@@ -19,7 +19,8 @@ use crate::subscriber::outbox::{Item, Mark, Outbox, Queued};
 pub(super) const READS_A_TURN: usize = 2048;
 /// Bytes gathered for one offer. More than a socket is likely to take is encoded in vain.
 const BATCH_BYTES: usize = 64 * 1024;
-/// Times that a refresh may overtake one read of a latest record before it is left for the next turn.
+/// Times that the publisher may overtake one read of a latest record before the read is given up: a ring that turns over so often within a
+/// microsecond is too small for its feed.
 const REFRESHES_MAX: usize = 4;
 
 /// How serving one subscriber ended.

@@ -108,7 +108,12 @@ pub(super) fn shard(written: &Written, checks: &mut Checks) -> shard::Options {
         message_bytes_max: limits.message_bytes,
         fragments_max: unlimited_if_zero(limits.fragments) as usize,
         messages_per_second: unlimited_if_zero(limits.messages_per_second),
-        messages_burst: unlimited_if_zero(limits.messages_burst),
+        // Without a limit on the rate, one on the burst would still be one.
+        messages_burst: unlimited_if_zero(if limits.messages_per_second == 0 {
+            0
+        } else {
+            limits.messages_burst
+        }),
         ping_every: written.heartbeat.ping_every,
         pong_timeout: written.heartbeat.pong_timeout,
         close_timeout: limits.close_timeout,
