@@ -104,8 +104,8 @@ impl Subscriber {
         Self::over(TcpStream::connect(server.address("subscribers")).unwrap(), path)
     }
 
-    /// As `connect`, with a receive buffer of this size, so that it is soon full.
-    pub(crate) fn connect_narrow(server: &Server, path: &str, receive_bytes: usize) -> Self {
+    /// As `connect`, with a receive buffer of this size, or the largest that the system gives.
+    pub(crate) fn connect_with_room(server: &Server, path: &str, receive_bytes: usize) -> Self {
         let domain = socket2::Domain::IPV4;
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(receive_bytes).unwrap();

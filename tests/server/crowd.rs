@@ -19,6 +19,8 @@ const THREADS: usize = 2;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
+/// Room for what comes while others of the crowd are being read: they share a thread, which subscribers do not.
+const RECEIVE_BYTES: usize = 4 << 20;
 
 /// What the last ping of a subscriber carries.
 const LAST: &[u8] = b"is that all?";
@@ -50,7 +52,7 @@ impl<L: Listener> Crowd<L> {
     pub(crate) fn gather(server: &Server, listeners: Vec<(String, L)>, patience: Duration) -> Self {
         let mut shares: Vec<Vec<_>> = (0..THREADS).map(|_| Vec::new()).collect();
         for (number, (path, listener)) in listeners.into_iter().enumerate() {
-            let subscriber = Subscriber::connect(server, &path);
+            let subscriber = Subscriber::connect_with_room(server, &path, RECEIVE_BYTES);
             shares[number % THREADS].push((subscriber, listener));
         }
         let read = |share| std::thread::spawn(move || read_all(share, patience));

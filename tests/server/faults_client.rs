@@ -327,7 +327,7 @@ fn a_subscriber_has_its_channels_and_not_one_more() {
 #[test]
 fn who_never_reads_is_closed_and_disturbs_nobody() {
     let mut scene = Scene::new(&["outbox.bytes_max=65536", "limits.close_timeout=500ms"]);
-    let mut deaf = Subscriber::connect_narrow(&scene.server, "/v1/ws", 4096);
+    let mut deaf = Subscriber::connect_with_room(&scene.server, "/v1/ws", 4096);
     deaf.subscribe(1, &["flood@trade"]);
     let mut feed = Feed::connect(&scene.server);
     let payload = format!("\"{}\"", "x".repeat(10_000));
@@ -344,7 +344,7 @@ fn who_never_reads_is_closed_and_disturbs_nobody() {
     // On a channel of which only the newest counts nothing piles up; its silence is what ends it.
     let settings = ["heartbeat.ping_every=300ms", "heartbeat.pong_timeout=2s", "limits.close_timeout=300ms"];
     let mut scene = Scene::new(&settings);
-    let mut deaf = Subscriber::connect_narrow(&scene.server, "/v1/ws", 4096);
+    let mut deaf = Subscriber::connect_with_room(&scene.server, "/v1/ws", 4096);
     deaf.subscribe(1, &["flood@ticker"]);
     let mut feed = Feed::connect(&scene.server);
     for _ in 0..30 {
@@ -360,7 +360,7 @@ fn who_never_reads_is_closed_and_disturbs_nobody() {
 #[test]
 fn pings_without_reading_the_pongs_are_bounded() {
     let mut scene = Scene::new(&["limits.close_timeout=500ms"]);
-    let mut subscriber = Subscriber::connect_narrow(&scene.server, "/v1/ws", 4096);
+    let mut subscriber = Subscriber::connect_with_room(&scene.server, "/v1/ws", 4096);
     subscriber.write(&masked(PING, &[b'p'; 125]).repeat(10_000)[..60_000]);
     // Not read: the close goes out all the same, and then the connection.
     scene.expect_each(1, &ended("too_many_requests"), r#"reason="too_many_requests""#);

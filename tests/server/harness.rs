@@ -40,7 +40,7 @@ impl Server {
     /// server's, who gets which core when would decide whether they read in time.
     pub(crate) fn that_yields(shards: usize, settings: &[&str]) -> Self {
         let mut command = Command::new("nice");
-        command.args(["-n", "10", env!("CARGO_BIN_EXE_tapecast")]);
+        command.args(["-n", "19", env!("CARGO_BIN_EXE_tapecast")]);
         Self::launch(command, shards, settings, &[])
     }
 

@@ -23,10 +23,11 @@ fn every_fate_is_counted_once_as_the_clients_count() {
     ];
     let fast: Vec<_> = (0..12).map(|number| Subscriber::connect(&server, paths[number % 3])).collect();
     let stopped: Vec<_> =
-        (0..6).map(|number| Subscriber::connect_narrow(&server, paths[number % 3], 4096)).collect();
+        (0..6).map(|number| Subscriber::connect_with_room(&server, paths[number % 3], 4096)).collect();
     let mut leaving: Vec<_> =
-        (0..6).map(|number| Subscriber::connect_narrow(&server, paths[number % 3], 4096)).collect();
-    let mut changing: Vec<_> = (0..6).map(|_| Subscriber::connect_narrow(&server, paths[2], 4096)).collect();
+        (0..6).map(|number| Subscriber::connect_with_room(&server, paths[number % 3], 4096)).collect();
+    let mut changing: Vec<_> =
+        (0..6).map(|_| Subscriber::connect_with_room(&server, paths[2], 4096)).collect();
     server.wait_until("everyone to have subscribed", |metrics| metrics.shard("subscriptions") == 60);
     let fast: Vec<_> = fast.into_iter().map(|client| std::thread::spawn(|| count(client))).collect();
     let mut published = 2;

@@ -105,7 +105,7 @@ fn a_signal_delivers_what_was_published_and_closes_everyone_with_1001() {
 #[test]
 fn a_slow_reader_has_time_to_take_what_waits_for_it() {
     let mut server = Server::start(1, &SMALL);
-    let mut slow = Subscriber::connect_narrow(&server, "/ws/a@trade", 4096);
+    let mut slow = Subscriber::connect_with_room(&server, "/ws/a@trade", 4096);
     server.wait_until("it to subscribe", |metrics| metrics.shard("subscriptions") == 1);
     let mut feed = Feed::connect(&server);
     let payload = "x".repeat(1000);
@@ -129,7 +129,7 @@ fn a_slow_reader_has_time_to_take_what_waits_for_it() {
 #[test]
 fn who_does_not_answer_holds_up_nobody_for_long() {
     let mut server = Server::start(1, &[&SMALL[..], &["limits.close_timeout=500ms"]].concat());
-    let mut deaf = Subscriber::connect_narrow(&server, "/v1/ws", 4096);
+    let mut deaf = Subscriber::connect_with_room(&server, "/v1/ws", 4096);
     deaf.subscribe(1, &["a@ticker"]);
     let mut feed = Feed::connect(&server);
     let payload = format!("\"{}\"", "x".repeat(10_000));

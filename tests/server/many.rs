@@ -122,7 +122,7 @@ fn pings_of_clients_are_answered_ahead_of_data() {
     const WAITING: u64 = 4000;
     let settings = ["ring.bytes=134217728", "outbox.bytes_max=134217728"];
     let server = Server::start(1, &settings);
-    let mut client = Subscriber::connect_narrow(&server, "/ws/a@trade", 4096);
+    let mut client = Subscriber::connect_with_room(&server, "/ws/a@trade", 4096);
     server.wait_until("the subscription", |metrics| metrics.shard("subscriptions") == 1);
     let mut feed = Feed::connect(&server);
     for number in 1..=WAITING {

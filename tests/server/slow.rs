@@ -25,7 +25,7 @@ fn publish(feed: &mut Feed, channel: &str, last: u64, records: u64) -> u64 {
 /// A native subscriber to one channel that reads nothing but the acknowledgement, and that from here on.
 fn stopped(server: &Server, channel: &str) -> (Subscriber, Stands) {
     let (mut subscriber, mut stands) =
-        (Subscriber::connect_narrow(server, "/v1/ws", 4096), Stands::default());
+        (Subscriber::connect_with_room(server, "/v1/ws", 4096), Stands::default());
     subscriber.text();
     stands.join(&subscriber.subscribe(1, &[channel]).text);
     (subscriber, stands)
@@ -221,7 +221,7 @@ fn half_of_four_hundred_stopped_cost_little_memory() {
     let server = Server::start(2, &[RING, "outbox.bytes_max=4194304"]);
     let crowd = healthy(&server, "a@trade", 200, RECORDS);
     let mut slow: Vec<_> =
-        (0..200).map(|_| Subscriber::connect_narrow(&server, "/ws/a@trade/a@bookTicker", 4096)).collect();
+        (0..200).map(|_| Subscriber::connect_with_room(&server, "/ws/a@trade/a@bookTicker", 4096)).collect();
     server.wait_until("the subscriptions", |metrics| metrics.shard("subscriptions") == 600);
     let before = server.resident_bytes();
     let mut feed = Feed::connect(&server);
