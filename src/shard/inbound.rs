@@ -65,9 +65,7 @@ impl Shard {
     /// What came behind the handshake's request, and then the socket.
     pub(super) fn digest_first(&mut self, id: SubscriberId, mut read_ahead: Vec<u8>) {
         self.digest(id, &mut read_ahead);
-        if self.members.contains(id as usize) {
-            self.hear(id);
-        }
+        self.hear(id);
     }
 
     fn digest(&mut self, id: SubscriberId, bytes: &mut [u8]) {
@@ -149,13 +147,10 @@ impl Shard {
         let mut bytes = Vec::with_capacity(frame::HEAD_BYTES_MAX + payload.len());
         frame::write_head(opcode, payload.len(), &mut bytes);
         bytes.extend_from_slice(payload);
-        let member = &mut self.members[id as usize];
         let mut taken = 0;
-        if member.outbox.is_none() {
+        if self.members[id as usize].outbox.is_none() {
             // A socket that failed is found by the read that follows.
-            taken = member.socket.offer(&bytes).unwrap_or(0);
-            self.ledger.sends += 1;
-            self.ledger.sent_bytes += taken as u64;
+            taken = self.offer(id, &bytes).unwrap_or(0);
             if taken == bytes.len() {
                 return;
             }

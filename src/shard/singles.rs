@@ -3,7 +3,7 @@
 //! Runs on the shard's thread. A record's bytes are read from the ring when the socket has room, never kept. Invariant: bytes go out in this
 //! order, and an item leaves the outbox only when the kernel took its last byte or its beginning (then it is the torn one).
 
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use super::cycle::{id_of, write_frame};
 use super::index::{CohortId, SubscriberId};
@@ -112,12 +112,8 @@ impl Shard {
 
     /// Its waker spoke: if it was full, is it still?
     pub(super) fn look_at_outbox(&mut self, id: SubscriberId) {
-        let member = &mut self.members[id as usize];
-        let Some(outbox) = member.outbox.as_mut() else { return };
-        if outbox.blocked {
-            let writable = member.socket.poll_writable(&mut Context::from_waker(&member.ear));
-            outbox.blocked = matches!(writable, Poll::Pending);
-            self.has_backlog(id);
+        if self.members[id as usize].outbox.as_ref().is_some_and(|outbox| outbox.blocked) {
+            self.is_blocked(id);
         }
     }
 
@@ -200,9 +196,10 @@ impl Shard {
         Ok(all)
     }
 
-    fn offer(&mut self, id: SubscriberId, bytes: &[u8]) -> std::io::Result<usize> {
-        let taken = self.members[id as usize].socket.offer(bytes)?;
+    /// One counted send to one subscriber.
+    pub(super) fn offer(&mut self, id: SubscriberId, bytes: &[u8]) -> std::io::Result<usize> {
         self.ledger.sends += 1;
+        let taken = self.members[id as usize].socket.offer(bytes)?;
         self.ledger.sent_bytes += taken as u64;
         Ok(taken)
     }
