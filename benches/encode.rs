@@ -43,6 +43,7 @@ fn encode(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, shape: Shape) {
         sequence: 1_234_567,
         wall_us: 1_723_161_254_024_619,
         mark: Mark::Live,
+        resume: None,
     };
     let (mut arena, mut opening) = (Vec::with_capacity(1024), Vec::with_capacity(256));
     group.bench_function(name, |bencher| {

@@ -73,10 +73,76 @@ impl Head {
     }
 }
 
+/// Flag of a `data` entry: its channel's first record. What came before it belonged to an older channel of the same name.
+pub const FIRST: u8 = 1;
+
+/// What a `status` entry says of its channel: a code in the entry's flags, and for a gap its ends in the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Its feeds are gone or silent; the value stays, and may be old.
+    Stale,
+    /// They are back.
+    Live,
+    /// The feed skipped these, by its own sequences, both ends included.
+    FeedGap {
+        /// First.
+        from: u64,
+        /// Last.
+        to: u64,
+    },
+}
+
+impl Status {
+    /// Words of a gap's body; the others have none.
+    pub const WORDS: usize = 2;
+
+    /// The flags of the entry.
+    #[must_use]
+    pub fn flags(self) -> u8 {
+        match self {
+            Self::Stale => 1,
+            Self::Live => 2,
+            Self::FeedGap { .. } => 3,
+        }
+    }
+
+    /// The body of the entry, little-endian words.
+    #[must_use]
+    pub fn body(self) -> Vec<u8> {
+        match self {
+            Self::Stale | Self::Live => Vec::new(),
+            Self::FeedGap { from, to } => [from.to_le_bytes(), to.to_le_bytes()].concat(),
+        }
+    }
+
+    /// Reads a status back; `None`: one that this reader does not know and should skip.
+    #[must_use]
+    pub fn read(flags: u8, body: [u64; Self::WORDS]) -> Option<Self> {
+        match flags {
+            1 => Some(Self::Stale),
+            2 => Some(Self::Live),
+            3 => Some(Self::FeedGap { from: body[0], to: body[1] }),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_status_comes_back_as_it_went() {
+        for status in [Status::Stale, Status::Live, Status::FeedGap { from: 7, to: u64::MAX }] {
+            let mut words = [0; Status::WORDS];
+            for (word, bytes) in words.iter_mut().zip(status.body().chunks_exact(8)) {
+                *word = u64::from_le_bytes(bytes.try_into().unwrap());
+            }
+            assert_eq!(Status::read(status.flags(), words), Some(status));
+        }
+        assert_eq!(Status::read(0, [0; 2]), None);
+    }
 
     proptest! {
         #[test]

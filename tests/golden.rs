@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use tapecast::channel::ChannelName;
 use tapecast::dialect::{
     ALL, Command, Dialect, Fault, FaultCode, Hello, Joined, Opening, Outcome, Rejected, Request, RequestId,
-    Shape,
+    Shape, Subscribe, Subscribed,
 };
 
 #[test]
@@ -102,7 +102,7 @@ impl Session {
     fn begin(&mut self, opening: Opening) -> String {
         assert_eq!(opening.dialect.name(), self.dialect.name());
         self.shape = opening.shape;
-        self.subscribed = opening.channels;
+        self.subscribed = names(&opening.subscribe);
         let names = self.subscribed.iter().map(|name| format!(" {}", name.as_str()));
         format!("{:?}", self.shape).to_lowercase() + &names.collect::<String>()
     }
@@ -136,11 +136,11 @@ impl Session {
 
     fn carry_out(&mut self, command: Command) -> Result<Done, Fault> {
         Ok(match command {
-            Command::Subscribe { channels, snapshot } => {
-                assert_eq!(snapshot, self.dialect.name() == "native");
-                self.subscribe(channels)?
+            Command::Subscribe(wanted) => {
+                assert_eq!(wanted.snapshot, self.dialect.name() == "native");
+                self.subscribe(names(&wanted))?
             }
-            Command::Unsubscribe { channels } => {
+            Command::Unsubscribe { channels, .. } => {
                 self.subscribed.retain(|name| !channels.contains(name));
                 Done::Left(channels)
             }
@@ -167,6 +167,10 @@ impl Session {
     }
 }
 
+fn names(subscribe: &Subscribe) -> Vec<ChannelName> {
+    subscribe.channels.iter().map(|wanted| wanted.name.clone()).collect()
+}
+
 /// An outcome that owns what it tells.
 enum Done {
     Joined(Vec<(ChannelName, u64)>),
@@ -182,10 +186,11 @@ impl Done {
         match self {
             Self::Joined(channels) => {
                 let joined = channels.iter().map(|(name, sequence)| (name.as_str(), *sequence));
-                let joined: Vec<_> = joined.map(|(channel, sequence)| Joined { channel, sequence }).collect();
-                tell(&Outcome::Subscribed(&joined));
+                let joined: Vec<_> =
+                    joined.map(|(channel, sequence)| Joined { channel, sequence, recovered: None }).collect();
+                tell(&Outcome::Subscribed(Subscribed { channels: &joined, patterns: &[] }));
             }
-            Self::Left(channels) => tell(&Outcome::Unsubscribed(channels)),
+            Self::Left(channels) => tell(&Outcome::Unsubscribed(channels, &[])),
             Self::Listed(channels) => {
                 tell(&Outcome::Listed(&channels.iter().map(ChannelName::as_str).collect::<Vec<_>>()));
             }

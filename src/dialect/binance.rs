@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 
 use super::names::{decode, distinct, values};
 use super::{
-    Command, Dialect, Fault, FaultCode, Hello, Opening, Outcome, Rejected, Request, RequestId, Shape, json,
+    Command, Dialect, Farewell, Fault, FaultCode, Hello, Opening, Outcome, Rejected, Request, RequestId,
+    Shape, Subscribe, Wanted, json,
 };
 use crate::channel::ChannelName;
 
@@ -67,7 +68,7 @@ impl Dialect for Binance {
 
     fn answer(&self, id: &RequestId, outcome: &Outcome<'_>, out: &mut Vec<u8>) {
         match outcome {
-            Outcome::Subscribed(_) | Outcome::Unsubscribed(_) | Outcome::ShapeSet | Outcome::Pong => {
+            Outcome::Subscribed(_) | Outcome::Unsubscribed(..) | Outcome::ShapeSet | Outcome::Pong => {
                 out.extend_from_slice(br#"{"result":null"#);
             }
             Outcome::Listed(names) => {
@@ -84,6 +85,15 @@ impl Dialect for Binance {
         out.extend_from_slice(id.0.as_deref().unwrap_or("null").as_bytes());
         out.push(b'}');
     }
+
+    // The exchange's own notice has no promised lead time, and its clients know the close frame.
+    fn farewell(&self, _farewell: &Farewell, _out: &mut Vec<u8>) {}
+}
+
+/// The exchange has neither snapshots nor a word for where to go on.
+fn subscribe(channels: Vec<ChannelName>) -> Subscribe {
+    let channels = distinct(channels).into_iter().map(Wanted::from).collect();
+    Subscribe { channels, ..Subscribe::default() }
 }
 
 /// `/ws`: names that are no channels are passed over, for ccxt opens `/ws/0`, `/ws/1`, … and subscribes then.
@@ -91,7 +101,7 @@ fn open_raw(names: &str, query: &str) -> Result<Opening, String> {
     check_time_unit(query)?;
     let names = decode(names).unwrap_or_default();
     let channels = names.split('/').filter_map(|name| ChannelName::parse(name).ok()).collect();
-    Ok(Opening { dialect: &Binance, shape: Shape::Payload, channels: distinct(channels) })
+    Ok(Opening { dialect: &Binance, shape: Shape::Payload, subscribe: subscribe(channels) })
 }
 
 /// `/stream`: a name that is no channel is refused.
@@ -104,7 +114,7 @@ fn open_combined(query: &str) -> Result<Opening, String> {
             channels.push(ChannelName::parse(name).map_err(|why| format!("streams: {why}"))?);
         }
     }
-    Ok(Opening { dialect: &Binance, shape: Shape::Combined, channels: distinct(channels) })
+    Ok(Opening { dialect: &Binance, shape: Shape::Combined, subscribe: subscribe(channels) })
 }
 
 /// Payloads go out as the feed sent them, so a unit is accepted and changes nothing; only one that does not exist is
@@ -140,8 +150,10 @@ impl Message<'_> {
     fn command(&self) -> Result<Command, Fault> {
         let params = self.params.as_deref();
         match self.method {
-            Method::Subscribe => Ok(Command::Subscribe { channels: read_channels(params)?, snapshot: false }),
-            Method::Unsubscribe => Ok(Command::Unsubscribe { channels: read_channels(params)? }),
+            Method::Subscribe => Ok(Command::Subscribe(subscribe(read_channels(params)?))),
+            Method::Unsubscribe => {
+                Ok(Command::Unsubscribe { channels: read_channels(params)?, patterns: Vec::new() })
+            }
             Method::ListSubscriptions if params.is_some_and(|params| !params.is_empty()) => {
                 Err(invalid(text::SURPLUS))
             }
@@ -218,7 +230,7 @@ fn push_error(fault: &Fault, out: &mut Vec<u8>) {
     let (code, text) = match fault.code {
         FaultCode::UnknownProperty => (0, fault.text.as_str()),
         FaultCode::InvalidValue => (1, fault.text.as_str()),
-        FaultCode::InvalidRequest | FaultCode::InvalidChannel | FaultCode::NotSupported => {
+        FaultCode::InvalidRequest | FaultCode::InvalidChannel | FaultCode::NotConflatable => {
             (2, fault.text.as_str())
         }
         FaultCode::InvalidJson => (3, fault.text.as_str()),

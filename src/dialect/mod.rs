@@ -2,7 +2,9 @@
 //!
 //! Pure: no socket, no clock, no ring. Invariant: whatever a client sent comes back as a [`Request`] or a [`Fault`].
 
-use crate::channel::ChannelName;
+use std::collections::HashMap;
+
+use crate::channel::{ChannelName, ChannelPattern};
 
 mod binance;
 mod json;
@@ -35,6 +37,18 @@ pub trait Dialect: Sync {
 
     /// Appends the text message that answers a request; appends nothing where none is wanted.
     fn answer(&self, id: &RequestId, outcome: &Outcome<'_>, out: &mut Vec<u8>);
+
+    /// Appends the text message that says that the server will end; appends nothing where the dialect has none.
+    fn farewell(&self, farewell: &Farewell, out: &mut Vec<u8>);
+}
+
+/// The server will end.
+#[derive(Clone, Copy, Debug)]
+pub struct Farewell {
+    /// Milliseconds until everybody is closed.
+    pub in_ms: u64,
+    /// Milliseconds after which to come back, spread between these two.
+    pub reconnect_ms: (u64, u64),
 }
 
 /// What a handshake asked for.
@@ -44,8 +58,65 @@ pub struct Opening {
     pub dialect: &'static dyn Dialect,
     /// How its records look.
     pub shape: Shape,
-    /// What it subscribes to from the start, without doubles.
-    pub channels: Vec<ChannelName>,
+    /// What it subscribes to from the start.
+    pub subscribe: Subscribe,
+}
+
+/// What to subscribe to, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscribe {
+    /// Without doubles.
+    pub channels: Vec<Wanted>,
+    /// Without doubles; channels that appear later and match are joined as they appear.
+    pub patterns: Vec<ChannelPattern>,
+    /// Each channel's latest record first.
+    pub snapshot: bool,
+    /// At most one record a channel in this time; 0: every change at once.
+    pub every_ms: u32,
+    /// Go on where an earlier connection was cut.
+    pub resume: Option<Resume>,
+}
+
+/// A channel by name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    /// As the client says it, and is answered.
+    pub name: ChannelName,
+    /// What the name means where the feed has no channel of it: another channel at a chosen rate.
+    pub rated: Option<Rated>,
+}
+
+/// A channel at a chosen rate, as a name's suffix asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rated {
+    /// The channel.
+    pub source: ChannelName,
+    /// Milliseconds between its records.
+    pub every_ms: u32,
+}
+
+impl From<ChannelName> for Wanted {
+    fn from(name: ChannelName) -> Self {
+        Self { name, rated: None }
+    }
+}
+
+/// Where an earlier connection was cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The numbering that what follows belongs to.
+    pub epoch: Box<str>,
+    /// How far it had come.
+    pub from: ResumeFrom,
+}
+
+/// How far an earlier connection had come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResumeFrom {
+    /// By channel: its last sequence. A channel that is not here begins anew.
+    Sequences(HashMap<ChannelName, u64>),
+    /// The feed-wide ordinal up to which nothing is missing.
+    Ordinal(u64),
 }
 
 /// What a greeting may tell.
@@ -78,16 +149,13 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Add these channels.
-    Subscribe {
-        /// Without doubles.
-        channels: Vec<ChannelName>,
-        /// Each channel's latest record first.
-        snapshot: bool,
-    },
+    Subscribe(Subscribe),
     /// Take these away; those never subscribed are passed over.
     Unsubscribe {
-        /// Without doubles.
+        /// As they were named, without doubles.
         channels: Vec<ChannelName>,
+        /// Without doubles. What a pattern joined goes with it, unless it is subscribed to otherwise, too.
+        patterns: Vec<ChannelPattern>,
     },
     /// Tell what is subscribed.
     List,
@@ -145,8 +213,8 @@ pub enum FaultCode {
     UnknownProperty,
     /// A property's value of the wrong type.
     InvalidValue,
-    /// Part of the protocol that this server does not offer.
-    NotSupported,
+    /// A rate for a channel of which each record counts.
+    NotConflatable,
 }
 
 impl FaultCode {
@@ -160,7 +228,7 @@ impl FaultCode {
             Self::TooManyChannels => "too_many_channels",
             Self::UnknownProperty => "unknown_property",
             Self::InvalidValue => "invalid_value",
-            Self::NotSupported => "not_supported",
+            Self::NotConflatable => "not_conflatable",
         }
     }
 }
@@ -172,15 +240,35 @@ pub struct Joined<'a> {
     pub channel: &'a str,
     /// Its latest sequence then; 0 where it has no record yet.
     pub sequence: u64,
+    /// Where it was to be resumed: whether all that was missed follows; else a snapshot does.
+    pub recovered: Option<bool>,
+}
+
+/// One pattern of a subscribe that was carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct Matched<'a> {
+    /// As it was written.
+    pub pattern: &'a str,
+    /// Channels that match now.
+    pub count: usize,
+}
+
+/// A subscribe that was carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscribed<'a> {
+    /// Each channel named, in the order of the request; then those that a pattern matched and that were to be resumed.
+    pub channels: &'a [Joined<'a>],
+    /// Each pattern, in the order of the request.
+    pub patterns: &'a [Matched<'a>],
 }
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome<'a> {
-    /// Subscribed, each channel in the order of the request.
-    Subscribed(&'a [Joined<'a>]),
+    /// Subscribed.
+    Subscribed(Subscribed<'a>),
     /// Unsubscribed; these were asked for.
-    Unsubscribed(&'a [ChannelName]),
+    Unsubscribed(&'a [ChannelName], &'a [ChannelPattern]),
     /// These are subscribed.
     Listed(&'a [&'a str]),
     /// It lives.

@@ -5,10 +5,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::hash::Hash;
 
 use percent_encoding::percent_decode_str;
-
-use crate::channel::ChannelName;
 
 /// The values of a key in a URL's query, still percent-encoded.
 pub(super) fn values<'a>(query: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
@@ -22,7 +21,7 @@ pub(super) fn decode(encoded: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The names without doubles, in the order in which they first stood.
-pub(super) fn distinct(mut names: Vec<ChannelName>) -> Vec<ChannelName> {
+pub(super) fn distinct<T: Clone + Eq + Hash>(mut names: Vec<T>) -> Vec<T> {
     let mut seen = HashSet::with_capacity(names.len());
     names.retain(|name| seen.insert(name.clone()));
     names
@@ -31,6 +30,7 @@ pub(super) fn distinct(mut names: Vec<ChannelName>) -> Vec<ChannelName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::ChannelName;
 
     #[test]
     fn a_query_is_read_by_key() {

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::names::{decode, distinct, values};
 use super::{
-    Command, Dialect, Fault, FaultCode, Hello, Joined, Opening, Outcome, Rejected, Request, RequestId, Shape,
-    json,
+    Command, Dialect, Farewell, Fault, FaultCode, Hello, Joined, Opening, Outcome, Rejected, Request,
+    RequestId, Shape, Subscribe, Wanted, json,
 };
 use crate::channel::ChannelName;
 
@@ -55,14 +55,14 @@ impl Dialect for Native {
 
     fn answer(&self, id: &RequestId, outcome: &Outcome<'_>, out: &mut Vec<u8>) {
         match outcome {
-            Outcome::Subscribed(_) | Outcome::Unsubscribed(_) if id.0.is_none() => {}
-            Outcome::Subscribed(joined) => {
+            Outcome::Subscribed(_) | Outcome::Unsubscribed(..) if id.0.is_none() => {}
+            Outcome::Subscribed(subscribed) => {
                 open_answer("ack", id, out);
                 out.extend_from_slice(br#","channels":"#);
-                json::push_array(*joined, out, push_joined);
+                json::push_array(subscribed.channels, out, push_joined);
                 out.push(b'}');
             }
-            Outcome::Unsubscribed(names) => {
+            Outcome::Unsubscribed(names, _) => {
                 open_answer("ack", id, out);
                 out.extend_from_slice(br#","channels":"#);
                 json::push_array(*names, out, push_left);
@@ -83,6 +83,12 @@ impl Dialect for Native {
             Outcome::ShapeSet | Outcome::ShapeIs(_) => {}
         }
     }
+
+    fn farewell(&self, farewell: &Farewell, out: &mut Vec<u8>) {
+        let (soonest, latest) = farewell.reconnect_ms;
+        let word = Word { op: "shutdown", in_ms: farewell.in_ms, reconnect_ms: [soonest, latest] };
+        json::push(&word, out);
+    }
 }
 
 #[derive(Serialize)]
@@ -92,6 +98,13 @@ struct Greeting<'a> {
     version: &'static str,
     heartbeat_ms: u64,
     limits: Limits,
+}
+
+#[derive(Serialize)]
+struct Word {
+    op: &'static str,
+    in_ms: u64,
+    reconnect_ms: [u64; 2],
 }
 
 #[derive(Serialize)]
@@ -108,7 +121,9 @@ fn open(query: &str) -> Result<Opening, String> {
             channels.push(read_channel(name).map_err(|fault| format!("channels: {}", fault.text))?);
         }
     }
-    Ok(Opening { dialect: &Native, shape: Shape::Native, channels: distinct(channels) })
+    let channels = distinct(channels).into_iter().map(Wanted::from).collect();
+    let subscribe = Subscribe { channels, snapshot: true, ..Subscribe::default() };
+    Ok(Opening { dialect: &Native, shape: Shape::Native, subscribe })
 }
 
 #[derive(Deserialize)]
@@ -135,7 +150,9 @@ impl Message<'_> {
     fn command(&self) -> Result<Command, Fault> {
         match self.op {
             Op::Subscribe => self.subscribe(),
-            Op::Unsubscribe => Ok(Command::Unsubscribe { channels: self.read_channels()? }),
+            Op::Unsubscribe => {
+                Ok(Command::Unsubscribe { channels: self.read_channels()?, patterns: Vec::new() })
+            }
             Op::List => Ok(Command::List),
             Op::Ping => Ok(Command::Ping),
         }
@@ -148,7 +165,9 @@ impl Message<'_> {
         if self.resume.is_some() {
             return Err(not_supported("resume is not supported yet: leave it out"));
         }
-        Ok(Command::Subscribe { channels: self.read_channels()?, snapshot: self.snapshot.unwrap_or(true) })
+        let channels = self.read_channels()?.into_iter().map(Wanted::from).collect();
+        let snapshot = self.snapshot.unwrap_or(true);
+        Ok(Command::Subscribe(Subscribe { channels, snapshot, ..Subscribe::default() }))
     }
 
     fn read_channels(&self) -> Result<Vec<ChannelName>, Fault> {
@@ -176,7 +195,7 @@ fn read_id(raw: &RawValue) -> Result<Box<str>, Fault> {
 }
 
 fn not_supported(text: &str) -> Fault {
-    Fault::new(FaultCode::NotSupported, text)
+    Fault::new(FaultCode::InvalidRequest, text)
 }
 
 /// Appends an answer as far as its id.

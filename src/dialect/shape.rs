@@ -1,6 +1,6 @@
 //! Shapes: the ways one payload can look. Frames are cached by shape, not by dialect.
 //!
-//! Pure. Invariant: a message is `opening`, the payload as it came, `closing`.
+//! Pure. Invariant: a message is `opening`, the payload as it came, `closing`; a shape that can tell gaps tells them all.
 
 /// One way a payload can look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +11,17 @@ pub enum Shape {
     Combined,
     /// `{"ch":…,"seq":…,"ts":…,"data":…}`.
     Native,
+    /// The same as a Server-Sent Event.
+    Sse,
+}
+
+/// What goes around a message on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A WebSocket frame.
+    WebSocket,
+    /// Lines of an event stream: the message brings all it needs.
+    EventStream,
 }
 
 /// Why a record is sent, where a shape can tell.
@@ -22,6 +33,52 @@ pub enum Mark {
     Snapshot,
     /// This many newer-replaced values lie between this one and the last one sent.
     Skipped(u64),
+    /// It holds what this many records said, and is the newest of them.
+    Merged(u64),
+}
+
+/// Why records will not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapReason {
+    /// The subscriber did not take them in time.
+    Slow,
+    /// The publisher overtook the shard.
+    Lapped,
+    /// The channel expired, and came again.
+    Expired,
+    /// The feed skipped them, by its own sequences.
+    Feed,
+}
+
+impl GapReason {
+    /// The wire's word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Lapped => "lapped",
+            Self::Expired => "expired",
+            Self::Feed => "feed",
+        }
+    }
+}
+
+/// What is told of a channel beside its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// These will not come, both ends included.
+    Gap {
+        /// First.
+        from: u64,
+        /// Last.
+        to: u64,
+        /// Why.
+        reason: GapReason,
+    },
+    /// Its feeds are gone or silent.
+    Stale,
+    /// They are back.
+    Live,
 }
 
 /// What stands around a payload.
@@ -35,11 +92,44 @@ pub struct Label<'a> {
     pub wall_us: u64,
     /// Why it is sent.
     pub mark: Mark,
+    /// Where a client may go on from, once it has this and all before it: the numbering, and the feed-wide ordinal.
+    pub resume: Option<(&'a str, u64)>,
 }
 
 impl Shape {
     /// How many shapes there are: the size of a table by [`Shape::index`].
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
+
+    /// Every shape, in the order of [`Shape::index`].
+    pub const ALL: [Self; Self::COUNT] = [Self::Payload, Self::Combined, Self::Native, Self::Sse];
+
+    /// What goes around its messages.
+    #[must_use]
+    pub fn framing(self) -> Framing {
+        match self {
+            Self::Payload | Self::Combined | Self::Native => Framing::WebSocket,
+            Self::Sse => Framing::EventStream,
+        }
+    }
+
+    /// Whether it has words for what is not a record: gaps, and the state of a channel.
+    #[must_use]
+    pub fn can_tell(self) -> bool {
+        matches!(self, Self::Native | Self::Sse)
+    }
+
+    /// Appends a message that tells something of a channel; nothing where the shape has no words for it.
+    pub fn tell(self, channel: &str, notice: &Notice, out: &mut Vec<u8>) {
+        match self {
+            Self::Payload | Self::Combined => {}
+            Self::Native => tell_native(channel, notice, out),
+            Self::Sse => {
+                out.extend_from_slice(b"data: ");
+                tell_native(channel, notice, out);
+                out.extend_from_slice(b"\n\n");
+            }
+        }
+    }
 
     /// A number below [`Shape::COUNT`].
     #[must_use]
@@ -57,6 +147,17 @@ impl Shape {
                 out.extend_from_slice(br#"","data":"#);
             }
             Self::Native => open_native(label, out),
+            Self::Sse => {
+                if let Some((epoch, ordinal)) = label.resume {
+                    out.extend_from_slice(b"id: ");
+                    out.extend_from_slice(epoch.as_bytes());
+                    out.push(b':');
+                    out.extend_from_slice(itoa::Buffer::new().format(ordinal).as_bytes());
+                    out.push(b'\n');
+                }
+                out.extend_from_slice(b"data: ");
+                open_native(label, out);
+            }
         }
     }
 
@@ -66,6 +167,7 @@ impl Shape {
         match self {
             Self::Payload => b"",
             Self::Combined | Self::Native => b"}",
+            Self::Sse => b"}\n\n",
         }
     }
 }
@@ -86,8 +188,35 @@ fn open_native(label: &Label<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(br#","skipped":"#);
             out.extend_from_slice(digits.format(count).as_bytes());
         }
+        Mark::Merged(count) => {
+            out.extend_from_slice(br#","skipped":"#);
+            out.extend_from_slice(digits.format(count - 1).as_bytes());
+            out.extend_from_slice(br#","merged":true"#);
+        }
     }
     out.extend_from_slice(br#","data":"#);
+}
+
+fn tell_native(channel: &str, notice: &Notice, out: &mut Vec<u8>) {
+    let mut digits = itoa::Buffer::new();
+    let op: &[u8] = if matches!(notice, Notice::Gap { .. }) { b"gap" } else { b"status" };
+    out.extend_from_slice(br#"{"op":""#);
+    out.extend_from_slice(op);
+    out.extend_from_slice(br#"","ch":""#);
+    out.extend_from_slice(channel.as_bytes());
+    match notice {
+        Notice::Gap { from, to, reason } => {
+            out.extend_from_slice(br#"","from":"#);
+            out.extend_from_slice(digits.format(*from).as_bytes());
+            out.extend_from_slice(br#","to":"#);
+            out.extend_from_slice(digits.format(*to).as_bytes());
+            out.extend_from_slice(br#","reason":""#);
+            out.extend_from_slice(reason.word().as_bytes());
+        }
+        Notice::Stale => out.extend_from_slice(br#"","state":"stale"#),
+        Notice::Live => out.extend_from_slice(br#"","state":"live"#),
+    }
+    out.extend_from_slice(br#""}"#);
 }
 
 #[cfg(test)]
@@ -99,8 +228,13 @@ mod tests {
     const PAYLOAD: &str = r#"{"e":"trade","p":"0.10","q":[1,2]}"#;
 
     fn encode(shape: Shape, mark: Mark) -> String {
-        let label =
-            Label { channel: "币安@trade", sequence: u64::MAX, wall_us: 1_723_161_254_024_619, mark };
+        let label = Label {
+            channel: "币安@trade",
+            sequence: u64::MAX,
+            wall_us: 1_723_161_254_024_619,
+            mark,
+            resume: None,
+        };
         let mut out = Vec::new();
         shape.open(&label, &mut out);
         out.extend_from_slice(PAYLOAD.as_bytes());
@@ -110,10 +244,9 @@ mod tests {
 
     #[test]
     fn each_shape_has_its_own_index_below_the_count() {
-        for (index, shape) in [Shape::Payload, Shape::Combined, Shape::Native].into_iter().enumerate() {
+        for (index, shape) in Shape::ALL.into_iter().enumerate() {
             assert_eq!(shape.index(), index);
         }
-        assert_eq!(Shape::Native.index() + 1, Shape::COUNT);
     }
 
     #[test]
@@ -136,10 +269,39 @@ mod tests {
     #[test]
     fn every_shape_with_every_mark_is_json() {
         for shape in [Shape::Payload, Shape::Combined, Shape::Native] {
-            for mark in [Mark::Live, Mark::Snapshot, Mark::Skipped(u64::MAX)] {
+            for mark in [Mark::Live, Mark::Snapshot, Mark::Skipped(u64::MAX), Mark::Merged(2)] {
                 let message = encode(shape, mark);
                 assert!(serde_json::from_str::<Value>(&message).is_ok(), "{message}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_not_a_record_is_told_where_there_are_words() {
+        let gap = Notice::Gap { from: 1049, to: 1090, reason: GapReason::Slow };
+        let said = |shape: Shape, notice: &Notice| {
+            let mut out = Vec::new();
+            shape.tell("btcusdt@trade", notice, &mut out);
+            assert_eq!(out.is_empty(), !shape.can_tell());
+            String::from_utf8(out).unwrap()
+        };
+        let told = r#"{"op":"gap","ch":"btcusdt@trade","from":1049,"to":1090,"reason":"slow"}"#;
+        assert_eq!(said(Shape::Native, &gap), told);
+        assert_eq!(said(Shape::Sse, &gap), format!("data: {told}\n\n"));
+        assert_eq!(said(Shape::Combined, &gap), "");
+        let stale = r#"{"op":"status","ch":"btcusdt@trade","state":"stale"}"#;
+        assert_eq!(said(Shape::Native, &Notice::Stale), stale);
+        assert_eq!(said(Shape::Native, &Notice::Live), stale.replace("stale", "live"));
+    }
+
+    #[test]
+    fn an_event_says_where_to_go_on() {
+        let label =
+            Label { channel: "a@b", sequence: 2, wall_us: 3, mark: Mark::Merged(3), resume: Some(("e1", 9)) };
+        let mut out = Vec::new();
+        Shape::Sse.open(&label, &mut out);
+        let expected =
+            "id: e1:9\ndata: {\"ch\":\"a@b\",\"seq\":2,\"ts\":3,\"skipped\":2,\"merged\":true,\"data\":";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

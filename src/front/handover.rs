@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::dialect::Opening;
 use crate::shard::mailbox::{Newborn, Reservation};
+use crate::subscriber::socket;
 
 use super::acceptor::stopped;
 use super::limits::Permit;
@@ -43,7 +44,7 @@ pub(super) struct Admission {
     pub(super) upgrade: UpgradeFut,
 }
 
-type Connection = UpgradeableConnection<TokioIo<TcpStream>, Routes>;
+type Http = UpgradeableConnection<TokioIo<TcpStream>, Routes>;
 
 /// Serves one connection to its end, or to the moment when a shard has it.
 pub(super) async fn attend(
@@ -71,7 +72,7 @@ pub(super) async fn attend(
 /// Runs the connection to its end. One that outlives its time or the server may finish the answer it is at;
 /// `None` is one that did not: a client that does not read, say.
 async fn drive(
-    connection: &mut Connection,
+    connection: &mut Http,
     lifetime: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) -> Option<hyper::Result<()>> {
@@ -89,6 +90,7 @@ async fn hand_over(admission: Admission, peer: SocketAddr, permit: Permit, share
     match take_socket(upgrade).await {
         Ok((socket, read_ahead)) => {
             count(&shared.stats.upgraded);
+            let socket = socket::Connection::Tcp(socket);
             reservation.post(Newborn { socket, peer, read_ahead, opening, permit: Box::new(permit) });
         }
         Err(error) => {

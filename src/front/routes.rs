@@ -103,7 +103,7 @@ impl Routes {
         let opening = dialect::ALL.iter().find_map(of).ok_or_else(Refused::not_found)?;
         let opening = opening.map_err(Refused::bad)?;
         let channels_max = self.shared.options.channels_max;
-        if opening.channels.len() > channels_max {
+        if opening.subscribe.channels.len() > channels_max {
             return Err(Refused::bad(format!("more than {channels_max} channels")));
         }
         Ok(opening)

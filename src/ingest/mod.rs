@@ -71,6 +71,10 @@ pub struct Options {
     pub channels_max: u32,
     /// A channel silent for this long expires; zero: never.
     pub expire_after: Duration,
+    /// A channel whose feeds have been gone for this long is stale.
+    pub stale_after: Duration,
+    /// A channel that a connected feed has not spoken of for this long is stale; zero: never.
+    pub silence_after: Duration,
 }
 
 /// What ingest counts. Written by its thread (Relaxed), read by metrics.

@@ -5,7 +5,9 @@
 use super::index::{CohortId, SubscriberId};
 use super::worker::Shard;
 use crate::channel::ChannelName;
-use crate::dialect::{Command, Fault, FaultCode, Joined, Outcome, Request, RequestId, Shape};
+use crate::dialect::{
+    Command, Fault, FaultCode, Joined, Outcome, Request, RequestId, Shape, Subscribe, Subscribed,
+};
 
 impl Shard {
     /// Reads and carries out one message of a client.
@@ -19,19 +21,24 @@ impl Shard {
 
     fn carry_out(&mut self, id: SubscriberId, request: &RequestId, command: Command) {
         match command {
-            Command::Subscribe { channels, snapshot } => match self.subscribe(id, &channels, snapshot) {
+            Command::Subscribe(wanted) => match self.subscribe(id, &wanted) {
                 Ok(sequences) => {
-                    let channels = channels.iter().zip(sequences);
+                    let channels = wanted.channels.iter().zip(sequences);
                     let joined: Vec<_> = channels
-                        .map(|(name, sequence)| Joined { channel: name.as_str(), sequence })
+                        .map(|(wanted, sequence)| Joined {
+                            channel: wanted.name.as_str(),
+                            sequence,
+                            recovered: None,
+                        })
                         .collect();
-                    self.answer(id, request, &Outcome::Subscribed(&joined));
+                    let subscribed = Subscribed { channels: &joined, patterns: &[] };
+                    self.answer(id, request, &Outcome::Subscribed(subscribed));
                 }
                 Err(fault) => return self.refuse(id, request, &fault),
             },
-            Command::Unsubscribe { channels } => {
+            Command::Unsubscribe { channels, patterns } => {
                 self.unsubscribe(id, &channels);
-                self.answer(id, request, &Outcome::Unsubscribed(&channels));
+                self.answer(id, request, &Outcome::Unsubscribed(&channels, &patterns));
             }
             Command::List => self.list(id, request),
             Command::Ping => self.answer(id, request, &Outcome::Pong),
@@ -54,19 +61,15 @@ impl Shard {
     }
 
     /// Adds channels; the sequence that each of them stands at, 0 where it does not exist yet.
-    pub(super) fn subscribe(
-        &mut self,
-        id: SubscriberId,
-        channels: &[ChannelName],
-        snapshot: bool,
-    ) -> Result<Vec<u64>, Fault> {
+    pub(super) fn subscribe(&mut self, id: SubscriberId, wanted: &Subscribe) -> Result<Vec<u64>, Fault> {
         let own = self.own_cohort(id);
         self.is_restless(id);
-        self.check_room(own, channels)?;
-        if snapshot {
+        let channels: Vec<_> = wanted.channels.iter().map(|wanted| wanted.name.clone()).collect();
+        self.check_room(own, &channels)?;
+        if wanted.snapshot {
             self.leave_fast_path(id);
         }
-        let sequences = channels.iter().map(|name| self.join(id, own, name, snapshot)).collect();
+        let sequences = channels.iter().map(|name| self.join(id, own, name, wanted.snapshot)).collect();
         self.has_backlog(id);
         Ok(sequences)
     }
@@ -87,8 +90,8 @@ impl Shard {
     /// which what the cursor still brings up to that record is passed over.
     fn join(&mut self, id: SubscriberId, own: CohortId, name: &ChannelName, snapshot: bool) -> u64 {
         let info = self.catalogue.find(name.as_str());
-        let delivery = self.catalogue.delivery(name);
-        let slot = self.index.intern(name, delivery, info.as_ref());
+        let rule = self.catalogue.rule(name);
+        let slot = self.index.intern(name, rule, info.as_ref());
         let is_new = self.index.add(own, slot);
         let sequence = self.latest(slot).map_or(0, |entry| entry.sequence);
         if !is_new {

@@ -6,14 +6,13 @@
 use super::fanout::{Drained, Range};
 use super::index::{CohortId, SlotId, SubscriberId};
 use super::worker::Shard;
-use crate::channel::{ChannelId, Delivery};
+use crate::channel::ChannelId;
 use crate::dialect::Shape;
-use crate::dialect::shape::{Label, Mark};
+use crate::dialect::shape::{Framing, Label, Mark};
 use crate::record::{Format, Head};
 use crate::ring::{Entry, Kind, Lapped, Next};
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::frame::{self, Opcode};
-use crate::subscriber::outbox::{Queued, Taken};
 
 /// Records drained in a cycle: bounds how long sockets are not looked at.
 const RECORDS_A_CYCLE: usize = 4096;
@@ -27,9 +26,6 @@ const LANE_BYTES: usize = 128 * 1024;
 /// Records put aside in a cycle for singles that only wait for their turn: half of what a turn reads for singles. So they catch up, and
 /// where the shard itself is what is slow, records wait in the ring, and nobody is cut off for it.
 const ASIDE_A_CYCLE: usize = super::singles::READS_A_TURN / 2;
-
-/// Every shape, in the order of [`Shape::index`].
-const SHAPES: [Shape; Shape::COUNT] = [Shape::Payload, Shape::Combined, Shape::Native];
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +114,7 @@ impl Shard {
             return Ok(());
         }
         let mut frames = [Range::default(); Shape::COUNT];
-        for shape in SHAPES {
+        for shape in Shape::ALL {
             if self.index.slot(slot).wants(shape) {
                 frames[shape.index()] = self.encode(entry, slot, shape, skipped)?;
             }
@@ -147,43 +143,11 @@ impl Shard {
         let mark = if skipped == 0 { Mark::Live } else { Mark::Skipped(skipped) };
         let arena = &mut self.fanout.arenas[shape.index()];
         let start = arena.len() as u32;
-        write_frame(&self.reader, entry, channel, shape, mark, &mut self.buffers.label, arena)?;
+        let resume = Some((&*self.epoch, entry.ordinal));
+        let label = Label { channel, sequence: entry.sequence, wall_us: 0, mark, resume };
+        write_frame(&self.reader, entry, shape, label, &mut self.buffers.label, arena)?;
         self.ledger.encoded += 1;
         Ok(Range { start, end: arena.len() as u32 })
-    }
-
-    /// A record for a subscriber off the fast path: it waits as a mark or as a position.
-    fn put_aside(&mut self, id: SubscriberId, record: &Drained, frame: Range) {
-        let delivery = self.index.slot(record.slot).delivery;
-        let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
-        let after = outbox.after(record.slot, record.channel);
-        if record.sequence <= after {
-            // It was part of what was read ahead of the cursor, and so was never due.
-            self.ledger.matched -= 1;
-            return;
-        }
-        self.aside += usize::from(!outbox.blocked);
-        let before = outbox.queued_bytes();
-        let taken = match delivery {
-            Delivery::Latest => Ok(outbox.mark(record.slot, record.base.max(after), false)),
-            Delivery::Every => {
-                let queued =
-                    Queued { position: record.position, slot: record.slot, bytes: frame.len() as u32 };
-                outbox.enqueue(queued, self.options.outbox_bytes_max).map(|()| Taken::Waits)
-            }
-        };
-        self.ledger.queued_bytes += (outbox.queued_bytes() - before) as u64;
-        match taken {
-            Ok(Taken::Waits) => {
-                self.ledger.pending += 1;
-                self.has_backlog(id);
-            }
-            Ok(Taken::Conflated) => self.ledger.conflated += 1,
-            Err(_) => {
-                self.ledger.abandoned += 1;
-                self.condemned.push((id, CloseReason::Slow));
-            }
-        }
     }
 
     pub(super) fn flush(&mut self) {
@@ -231,39 +195,6 @@ impl Shard {
         self.ledger.matched += records * members;
         self.ledger.delivered += records * whole;
     }
-
-    /// A subscriber took only the beginning: what was cut is finished first, the rest waits as marks and positions.
-    fn cut_off(&mut self, cohort: CohortId, id: SubscriberId, taken: usize) {
-        let own = self.leave_fast_path(id);
-        let shape = self.index.cohort(cohort).shape;
-        let mut at = 0;
-        for place in 0..self.fanout.records.len() {
-            let record = self.fanout.records[place];
-            let frame = record.frames[shape.index()];
-            if frame.is_empty() || !self.index.has_slot(own, record.slot) {
-                continue;
-            }
-            let (start, end) = (at, at + frame.len());
-            at = end;
-            if end <= taken {
-                self.ledger.delivered += 1;
-            } else if start < taken {
-                self.tear(id, shape, frame, taken - start);
-            } else {
-                self.put_aside(id, &record, frame);
-            }
-        }
-        self.is_blocked(id);
-    }
-
-    fn tear(&mut self, id: SubscriberId, shape: Shape, frame: Range, taken: usize) {
-        if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
-            let rest = &self.fanout.arenas[shape.index()][frame.start as usize + taken..frame.end as usize];
-            outbox.tear(rest);
-            self.ledger.pending += 1;
-            self.is_torn_now(id, rest.len());
-        }
-    }
 }
 
 /// The id of an entry's channel.
@@ -271,25 +202,26 @@ pub(super) fn id_of(entry: &Entry) -> ChannelId {
     ChannelId { index: entry.channel, generation: entry.generation }
 }
 
-/// Appends a record's frame in a shape to `out`, which is as it was when this fails.
+/// Appends a record's frame in a shape to `out`, which is as it was when this fails. The label's time is the record's.
 pub(super) fn write_frame(
     reader: &crate::ring::Reader,
     entry: &Entry,
-    channel: &str,
     shape: Shape,
-    mark: Mark,
-    label: &mut Vec<u8>,
+    label: Label<'_>,
+    opening: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> Result<(), Lapped> {
     let ring = reader.ring();
     let head = Head::from_words(ring.body_words(entry)?);
-    label.clear();
-    shape.open(&Label { channel, sequence: entry.sequence, wall_us: head.wall_us, mark }, label);
+    opening.clear();
+    shape.open(&Label { wall_us: head.wall_us, ..label }, opening);
     let payload_bytes = entry.body_bytes as usize - Head::BYTES;
     let start = out.len();
-    let opcode = if head.format == Format::Text { Opcode::Text } else { Opcode::Binary };
-    frame::write_head(opcode, label.len() + payload_bytes + shape.close().len(), out);
-    out.extend_from_slice(label);
+    if shape.framing() == Framing::WebSocket {
+        let opcode = if head.format == Format::Text { Opcode::Text } else { Opcode::Binary };
+        frame::write_head(opcode, opening.len() + payload_bytes + shape.close().len(), out);
+    }
+    out.extend_from_slice(opening);
     if ring.copy_body(entry, Head::BYTES, out).is_err() {
         out.truncate(start);
         return Err(Lapped);

@@ -56,7 +56,7 @@ impl Shard {
         if self.holed.contains(&slot) {
             return true;
         }
-        if skipped == 0 || self.index.slot(slot).delivery == Delivery::Latest {
+        if skipped == 0 || self.index.slot(slot).rule.delivery == Delivery::Latest {
             return false;
         }
         self.holed.push(slot);

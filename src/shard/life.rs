@@ -156,11 +156,10 @@ impl Shard {
     }
 
     fn subscribe_first(&mut self, id: SubscriberId, opening: &Opening) {
-        if opening.channels.is_empty() {
+        if opening.subscribe.channels.is_empty() {
             return;
         }
-        let snapshot = opening.shape == Shape::Native;
-        if let Err(fault) = self.subscribe(id, &opening.channels, snapshot) {
+        if let Err(fault) = self.subscribe(id, &opening.subscribe) {
             let mut text = Vec::new();
             opening.dialect.answer(&RequestId(None), &Outcome::Refused(&fault), &mut text);
             self.say(id, &text);

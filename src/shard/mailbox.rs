@@ -2,7 +2,7 @@
 //!
 //! Invariant: a letter that was reserved a place for always fits, so nobody ever waits to post one.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::Notify;
 
 use crate::dialect::Opening;
+use crate::subscriber::socket::Connection;
 
 /// Something that lives as long as a subscriber's connection (a limit's permit).
 pub type Permit = Box<dyn Send>;
@@ -17,7 +18,7 @@ pub type Permit = Box<dyn Send>;
 /// A connection whose handshake is done.
 pub struct Newborn {
     /// The raw socket, non-blocking.
-    pub socket: TcpStream,
+    pub socket: Connection,
     /// Who is at the other end.
     pub peer: SocketAddr,
     /// What was read behind the handshake's request.

@@ -9,6 +9,7 @@
 //! | `cycle` | drain, encode, flush: the fast path |
 //! | `fanout` | the cycle's arenas and ranges |
 //! | `index` | channels to cohorts to subscribers |
+//! | `aside` | from the fast path to the side: what of a cycle waits for a subscriber |
 //! | `singles` | subscribers off the fast path, served one by one |
 //! | `inbound`, `commands` | what clients send, and doing it |
 //! | `life` | birth, deadlines and end of a subscriber |
@@ -17,6 +18,7 @@
 
 use std::time::Duration;
 
+mod aside;
 mod commands;
 mod cycle;
 mod fanout;
@@ -44,8 +46,16 @@ use crate::subscriber::session::Rate;
 pub struct Options {
     /// Channels a subscriber may have.
     pub channels_max: usize,
+    /// Patterns a subscriber may have.
+    pub patterns_max: usize,
+    /// Channels that the patterns of one subscriber may join.
+    pub pattern_channels_max: usize,
+    /// Records of a channel that are sent again to a subscriber that resumes; who missed more gets a snapshot.
+    pub resume_records_max: usize,
     /// Bytes of records that may wait for one subscriber.
     pub outbox_bytes_max: usize,
+    /// What becomes of a subscriber that lost `every` records, where its dialect has no word for a gap.
+    pub on_gap: OnGap,
     /// Bytes of torn frames' rests that may wait in the whole shard.
     pub torn_pool_bytes_max: usize,
     /// Bytes of a message from a client.
@@ -66,6 +76,15 @@ pub struct Options {
     pub notsent_lowat_bytes: u32,
     /// Letters that may wait in a shard's mailbox.
     pub mailbox_letters_max: usize,
+}
+
+/// What becomes of a subscriber that lost `every` records, where its dialect has no word for a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGap {
+    /// It is closed, so that it knows.
+    Close,
+    /// It goes on behind the gap.
+    Skip,
 }
 
 impl Options {

@@ -10,7 +10,7 @@ use super::index::{CohortId, SubscriberId};
 use super::life::Life;
 use super::worker::Shard;
 use crate::dialect::Shape;
-use crate::dialect::shape::Mark as Label;
+use crate::dialect::shape::{Label, Mark as Said};
 use crate::ring::{Entry, Lapped};
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::outbox::{Item, Mark, Outbox, Queued};
@@ -300,9 +300,9 @@ impl Shard {
             let Some(entry) = self.latest(mark.slot) else { return Fill::Gone };
             // Below the mark's base is a channel that took the name of one that expired, and is numbered anew.
             let label = match entry.sequence.checked_sub(mark.base + 1).unwrap_or(entry.sequence - 1) {
-                _ if mark.snapshot => Label::Snapshot,
-                0 => Label::Live,
-                skipped => Label::Skipped(skipped),
+                _ if mark.snapshot => Said::Snapshot,
+                0 => Said::Live,
+                skipped => Said::Skipped(skipped),
             };
             if self.encode_singly(&entry, mark.slot, shape, label, batch).is_ok() {
                 // Records that came since a snapshot was asked for may be queued behind it: it covers them.
@@ -321,7 +321,7 @@ impl Shard {
         if entry.sequence <= outbox.after(queued.slot, id_of(&entry)) {
             return Fill::Covered;
         }
-        match self.encode_singly(&entry, queued.slot, shape, Label::Live, batch) {
+        match self.encode_singly(&entry, queued.slot, shape, Said::Live, batch) {
             Ok(()) => Fill::Encoded,
             Err(Lapped) => Fill::Lost,
         }
@@ -332,11 +332,12 @@ impl Shard {
         entry: &Entry,
         slot: u32,
         shape: Shape,
-        mark: Label,
+        mark: Said,
         batch: &mut Vec<u8>,
     ) -> Result<(), Lapped> {
         let channel = self.index.slot(slot).name.as_str();
-        write_frame(&self.reader, entry, channel, shape, mark, &mut self.buffers.label, batch)?;
+        let label = Label { channel, sequence: entry.sequence, wall_us: 0, mark, resume: None };
+        write_frame(&self.reader, entry, shape, label, &mut self.buffers.label, batch)?;
         self.ledger.encoded_singly += 1;
         Ok(())
     }

@@ -67,6 +67,8 @@ ledger! {
     subscribers,
     /// Of those, off the fast path now.
     slow,
+    /// Of those, with a chosen rate.
+    rated,
     /// Subscriptions now (channels summed over subscribers).
     subscriptions,
     /// Cohorts now.
@@ -81,6 +83,12 @@ ledger! {
     encoded,
     /// Frames encoded for one subscriber alone (snapshots, slow readers).
     encoded_singly,
+    /// Gaps told to subscribers.
+    gaps,
+    /// Channels resumed with all that was missed.
+    recovered,
+    /// Channels that were to be resumed and began anew with a snapshot.
+    unrecovered,
     /// Requests of clients that were carried out.
     requests,
     /// Requests of clients that were refused.

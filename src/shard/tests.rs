@@ -13,9 +13,10 @@ use super::mailbox::{Mailbox, Newborn};
 use super::worker::{Seat, Shard};
 use super::*;
 use crate::channel::{Catalogue, ChannelId, ChannelName, DeliveryRules};
-use crate::dialect::{self, Opening, Shape};
+use crate::dialect::{self, Opening, Shape, Subscribe, Wanted};
 use crate::record::{Format, Head};
 use crate::ring::{self, Kind, Publisher, Stamp};
+use crate::subscriber::socket::Connection;
 
 const RING_BYTES: usize = 1 << 16;
 const BODY_BYTES_MAX: usize = 1 << 10;
@@ -91,12 +92,16 @@ impl Bench {
         // Little is enough to fill it.
         SockRef::from(&socket).set_send_buffer_size(1 << 16).unwrap();
         SockRef::from(&client).set_recv_buffer_size(1 << 16).unwrap();
-        let opening = Opening {
-            dialect: dialect::ALL[0],
-            shape: Shape::Native,
-            channels: channels.iter().map(|name| ChannelName::parse(name).unwrap()).collect(),
+        let channels = channels.iter().map(|name| Wanted::from(ChannelName::parse(name).unwrap())).collect();
+        let subscribe = Subscribe { channels, snapshot: true, ..Subscribe::default() };
+        let opening = Opening { dialect: dialect::ALL[0], shape: Shape::Native, subscribe };
+        let newborn = Newborn {
+            socket: Connection::Tcp(socket),
+            peer,
+            read_ahead: Vec::new(),
+            opening,
+            permit: Box::new(()),
         };
-        let newborn = Newborn { socket, peer, read_ahead: Vec::new(), opening, permit: Box::new(()) };
         self.mailbox.reserve().unwrap().post(newborn);
         let served = self.shard.ledger.sends;
         while self.shard.ledger.sends == served || self.shard.ledger.slow > 0 {
@@ -119,7 +124,11 @@ const FIRST: u32 = 0;
 fn options() -> Options {
     Options {
         channels_max: 100,
+        patterns_max: 16,
+        pattern_channels_max: 100,
+        resume_records_max: 1000,
         outbox_bytes_max: 1 << 20,
+        on_gap: OnGap::Close,
         torn_pool_bytes_max: 1 << 20,
         message_bytes_max: 1 << 16,
         fragments_max: 16,

@@ -8,13 +8,24 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected, non-blocking socket on its way to a shard, on no runtime.
+#[derive(Debug)]
+pub enum Connection {
+    /// Plain TCP.
+    Tcp(std::net::TcpStream),
+    /// One end of a pair; whoever has the other one speaks to the client.
+    Pipe(std::os::unix::net::UnixStream),
+}
 
 /// A subscriber's connection.
 #[derive(Debug)]
 pub enum Socket {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// A pipe to the front, which answers the client by HTTP.
+    Pipe(UnixStream),
 }
 
 impl Socket {
@@ -23,10 +34,15 @@ impl Socket {
     ///
     /// # Errors
     /// When the socket has gone, or the runtime cannot watch one more.
-    pub fn adopt(socket: std::net::TcpStream, notsent_lowat_bytes: u32) -> io::Result<Self> {
-        socket.set_nodelay(true)?;
-        SockRef::from(&socket).set_tcp_notsent_lowat(notsent_lowat_bytes)?;
-        TcpStream::from_std(socket).map(Self::Tcp)
+    pub fn adopt(connection: Connection, notsent_lowat_bytes: u32) -> io::Result<Self> {
+        match connection {
+            Connection::Tcp(socket) => {
+                socket.set_nodelay(true)?;
+                SockRef::from(&socket).set_tcp_notsent_lowat(notsent_lowat_bytes)?;
+                TcpStream::from_std(socket).map(Self::Tcp)
+            }
+            Connection::Pipe(socket) => UnixStream::from_std(socket).map(Self::Pipe),
+        }
     }
 
     /// Hands bytes to the kernel; how many it took, 0 when it is full.
@@ -34,8 +50,11 @@ impl Socket {
     /// # Errors
     /// When the connection has failed.
     pub fn offer(&self, bytes: &[u8]) -> io::Result<usize> {
-        let Self::Tcp(stream) = self;
-        none_if_would_block(stream.try_write(bytes)).map(Option::unwrap_or_default)
+        let offered = match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Pipe(stream) => stream.try_write(bytes),
+        };
+        none_if_would_block(offered).map(Option::unwrap_or_default)
     }
 
     /// Reads what is there; `None`: nothing now, `Some(0)`: the peer will send no more.
@@ -43,34 +62,43 @@ impl Socket {
     /// # Errors
     /// When the connection has failed.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        let Self::Tcp(stream) = self;
-        none_if_would_block(stream.try_read(buffer))
+        none_if_would_block(match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Pipe(stream) => stream.try_read(buffer),
+        })
     }
 
     /// Whether there may be something to read; else the context's waker is called once there is.
     pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self::Tcp(stream) = self;
-        stream.poll_read_ready(context)
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Pipe(stream) => stream.poll_read_ready(context),
+        }
     }
 
     /// Whether something may be offered; else the context's waker is called once it may.
     pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self::Tcp(stream) = self;
-        stream.poll_write_ready(context)
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(context),
+            Self::Pipe(stream) => stream.poll_write_ready(context),
+        }
     }
 
     /// Ends our side of the connection, once all that was taken is sent; the peer's is still read.
     pub fn finish(&self) {
-        let Self::Tcp(stream) = self;
         // It fails where the peer is gone, which the next read tells.
-        let _ = SockRef::from(stream).shutdown(Shutdown::Write);
+        let _ = match self {
+            Self::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
+            Self::Pipe(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
+        };
     }
 
     /// Makes the drop that follows reset the connection, so that the kernel keeps nothing of it.
     pub fn reset(&self) {
-        let Self::Tcp(stream) = self;
-        // A socket that is gone already needs no reset.
-        let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        // A socket that is gone already needs no reset; and a pipe keeps nothing that its other end does not read.
+        if let Self::Tcp(stream) = self {
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 

@@ -6,10 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tapecast::front::{Front, Options};
+use tapecast::shard::mailbox::Newborn;
+use tapecast::subscriber::socket::Connection;
 
 use crate::harness::{
     ACCEPT, Harness, assert_refused, assert_switches, everything, exactly, handshake, head, now, options,
 };
+
+/// The socket of a WebSocket client's newborn.
+fn tcp(newborn: &mut Newborn) -> &mut TcpStream {
+    let Connection::Tcp(socket) = &mut newborn.socket else { panic!("not a TCP socket") };
+    socket
+}
 
 #[test]
 fn a_handshake_hands_over_the_socket_and_the_bytes_behind_it() {
@@ -27,15 +35,16 @@ fn a_handshake_hands_over_the_socket_and_the_bytes_behind_it() {
     let mut newborn = front.newborn(0);
     assert_eq!(newborn.read_ahead, b"early");
     assert_eq!(newborn.peer, client.local_addr().unwrap());
-    assert!(newborn.socket.nodelay().unwrap());
+    assert!(tcp(&mut newborn).nodelay().unwrap());
     assert_eq!(newborn.opening.dialect.name(), "binance");
-    let channels: Vec<_> = newborn.opening.channels.iter().map(|name| name.as_str()).collect();
+    let channels: Vec<_> =
+        newborn.opening.subscribe.channels.iter().map(|wanted| wanted.name.as_str()).collect();
     assert_eq!(channels, ["btcusdt@trade", "ethusdt@ticker"]);
 
     // It is non-blocking and whole: what the shard writes, the client reads.
-    let nothing_yet = newborn.socket.read(&mut [0]).unwrap_err();
+    let nothing_yet = tcp(&mut newborn).read(&mut [0]).unwrap_err();
     assert_eq!(nothing_yet.kind(), ErrorKind::WouldBlock);
-    newborn.socket.write_all(b"from the shard").unwrap();
+    tcp(&mut newborn).write_all(b"from the shard").unwrap();
     assert_eq!(exactly(&mut client, 14), "from the shard");
     assert_eq!((front.read(|s| &s.upgraded), front.read(|s| &s.connections)), (1, 1));
 }
@@ -46,7 +55,7 @@ fn a_socket_handed_over_outlives_the_front() {
     let mut client = front.upgrade();
     let mut newborn = front.newborn(0);
     front.shut_down();
-    newborn.socket.write_all(b"still here").unwrap();
+    tcp(&mut newborn).write_all(b"still here").unwrap();
     assert_eq!(exactly(&mut client, 10), "still here");
     assert_eq!(front.read(|s| &s.connections), 1);
     drop(newborn);
@@ -87,7 +96,7 @@ fn a_url_may_name_as_many_channels_as_a_subscriber_may_have() {
     let target = |count: usize| format!("/stream?streams={}", names(count).join("/"));
     let mut client = front.send(handshake(&target(1024), ""));
     assert_switches(&head(&mut client));
-    assert_eq!(front.newborn(0).opening.channels.len(), 1024);
+    assert_eq!(front.newborn(0).opening.subscribe.channels.len(), 1024);
     assert_refused(&front.say(handshake(&target(1025), "")), 400);
 }
 

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -41,6 +42,8 @@ pub struct Config {
     pub shards: usize,
     /// Which kinds of channels are delivered how.
     pub delivery: DeliveryRules,
+    /// Time over which subscribers are closed when the server ends.
+    pub drain: Duration,
 }
 
 impl Default for Config {
@@ -135,6 +138,7 @@ fn resolve(written: &Written, checks: &mut Checks) -> Config {
         admin_listen: written.admin.listen,
         shards: stages::shards(written, checks),
         delivery: written.delivery.clone(),
+        drain: written.shutdown.drain,
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::value;
 use crate::channel::DeliveryRules;
+use crate::shard::OnGap;
 
 /// A configuration as it is written.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,10 +22,14 @@ pub(super) struct Written {
     pub(super) admin: Admin,
     pub(super) ring: Ring,
     pub(super) channel: Channel,
+    pub(super) feed: Feed,
     pub(super) limits: Limits,
     pub(super) outbox: Outbox,
+    pub(super) resume: Resume,
+    pub(super) dialect: Dialect,
     pub(super) heartbeat: Heartbeat,
     pub(super) socket: Socket,
+    pub(super) shutdown: Shutdown,
     #[serde(deserialize_with = "value::whole")]
     pub(super) shards: usize,
     #[serde(deserialize_with = "value::delivery")]
@@ -39,10 +44,14 @@ impl Default for Written {
             admin: Admin::default(),
             ring: Ring::default(),
             channel: Channel::default(),
+            feed: Feed::default(),
             limits: Limits::default(),
             outbox: Outbox::default(),
+            resume: Resume::default(),
+            dialect: Dialect::default(),
             heartbeat: Heartbeat::default(),
             socket: Socket::default(),
+            shutdown: Shutdown::default(),
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             delivery: DeliveryRules::default(),
         }
@@ -133,6 +142,64 @@ impl Default for Channel {
     }
 }
 
+/// `[feed]`: when what a feed said is old.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [feed]")]
+pub(super) struct Feed {
+    #[serde(deserialize_with = "value::time")]
+    pub(super) stale_after: Duration,
+    #[serde(deserialize_with = "value::time")]
+    pub(super) silence_after: Duration,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self { stale_after: Duration::from_secs(10), silence_after: Duration::ZERO }
+    }
+}
+
+/// `[resume]`: what is sent again to who comes back.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [resume]")]
+pub(super) struct Resume {
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) records_max: usize,
+}
+
+impl Default for Resume {
+    fn default() -> Self {
+        Self { records_max: 10_000 }
+    }
+}
+
+/// `[dialect]`: what exchanges' own clients get where the exchange has no word for it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [dialect]")]
+pub(super) struct Dialect {
+    #[serde(deserialize_with = "value::on_gap")]
+    pub(super) on_gap: OnGap,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Self { on_gap: OnGap::Close }
+    }
+}
+
+/// `[shutdown]`: how the server ends.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [shutdown]")]
+pub(super) struct Shutdown {
+    #[serde(deserialize_with = "value::time")]
+    pub(super) drain: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { drain: Duration::from_secs(30) }
+    }
+}
+
 /// `[limits]`: what subscribers may ask of the server.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a section [limits]")]
@@ -151,6 +218,10 @@ pub(super) struct Limits {
     pub(super) close_timeout: Duration,
     #[serde(deserialize_with = "value::whole")]
     pub(super) channels: u32,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) patterns: u32,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) pattern_channels: u32,
     #[serde(deserialize_with = "value::whole")]
     pub(super) message_bytes: usize,
     #[serde(deserialize_with = "value::whole")]
@@ -171,6 +242,8 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             channels: 1024,
+            patterns: 16,
+            pattern_channels: 10_000,
             message_bytes: 64 << 10,
             fragments: 16,
             messages_per_second: 5,

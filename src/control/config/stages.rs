@@ -90,6 +90,8 @@ pub(super) fn ingest(written: &Written, checks: &mut Checks) -> ingest::Options 
         connections_max: section.connections_max,
         channels_max: written.ring.channels_max,
         expire_after: written.channel.expire_after,
+        stale_after: written.feed.stale_after,
+        silence_after: written.feed.silence_after,
     }
 }
 
@@ -103,6 +105,10 @@ pub(super) fn shard(written: &Written, checks: &mut Checks) -> shard::Options {
     heartbeat(written, checks);
     shard::Options {
         channels_max: unlimited_if_zero(limits.channels) as usize,
+        patterns_max: unlimited_if_zero(limits.patterns) as usize,
+        pattern_channels_max: unlimited_if_zero(limits.pattern_channels) as usize,
+        resume_records_max: written.resume.records_max,
+        on_gap: written.dialect.on_gap,
         outbox_bytes_max: outbox.bytes_max,
         torn_pool_bytes_max: outbox.torn_pool_bytes_max,
         message_bytes_max: limits.message_bytes,

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
-use crate::channel::{Delivery, DeliveryRules};
+use crate::channel::{Delivery, DeliveryRules, Rule};
+use crate::shard::OnGap;
 
 /// A whole number that fits its place.
 pub(super) fn whole<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -42,6 +43,16 @@ pub(super) fn address_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<
 /// One delivery for every kind, or rules in order.
 pub(super) fn delivery<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DeliveryRules, D::Error> {
     deserializer.deserialize_any(Rules)
+}
+
+/// What becomes of who lost records without a word for it.
+pub(super) fn on_gap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OnGap, D::Error> {
+    let parse = |text: &str| match text {
+        "close" => Some(OnGap::Close),
+        "skip" => Some(OnGap::Skip),
+        _ => None,
+    };
+    deserializer.deserialize_str(Text { parse, expected: r#""close" or "skip""# })
 }
 
 struct Whole<T>(PhantomData<T>);
@@ -100,8 +111,8 @@ impl<'de> Visitor<'de> for Rules {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<DeliveryRules, A::Error> {
         let mut rules = Vec::new();
-        while let Some(Rule { kind, delivery }) = seq.next_element()? {
-            rules.push((kind.0, delivery.into()));
+        while let Some(WrittenRule { kind, delivery }) = seq.next_element()? {
+            rules.push((kind.0, Rule::new(delivery.into())));
         }
         Ok(DeliveryRules::new(rules))
     }
@@ -109,7 +120,7 @@ impl<'de> Visitor<'de> for Rules {
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, expecting = r#"a rule as { kind = "ticker*", delivery = "latest" }"#)]
-struct Rule {
+struct WrittenRule {
     kind: KindPattern,
     delivery: Choice,
 }
@@ -189,8 +200,10 @@ mod tests {
         assert_eq!(read(r#""latest""#).unwrap(), DeliveryRules::all(Delivery::Latest));
         let rules =
             read(r#"[{ kind = "ticker*", delivery = "latest" }, { kind = "*", delivery = "every" }]"#);
-        let expected =
-            DeliveryRules::new([("ticker*".into(), Delivery::Latest), ("*".into(), Delivery::Every)]);
+        let expected = DeliveryRules::new([
+            ("ticker*".into(), Rule::new(Delivery::Latest)),
+            ("*".into(), Rule::new(Delivery::Every)),
+        ]);
         assert_eq!(rules.unwrap(), expected);
         for (text, part) in [
             (r#""some""#, r#""every", "latest", or rules"#),

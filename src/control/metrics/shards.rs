@@ -49,12 +49,13 @@ pub(super) fn write(ledgers: &[Ledger], page: &mut Page<'_>) -> fmt::Result {
 
 /// Every term but `closed`, which has a label of its own.
 #[rustfmt::skip]
-fn terms(ledger: &Ledger) -> [Term; 25] {
+fn terms(ledger: &Ledger) -> [Term; 29] {
     let Ledger {
         ordinal, seen, missed, lapped,
         matched, delivered, conflated, merged, dropped, withdrawn, abandoned, pending,
-        subscribers, slow, subscriptions, cohorts,
-        cycles, sends, sent_bytes, encoded, encoded_singly, requests, requests_refused,
+        subscribers, slow, rated, subscriptions, cohorts,
+        cycles, sends, sent_bytes, encoded, encoded_singly,
+        gaps, recovered, unrecovered, requests, requests_refused,
         torn_bytes, queued_bytes, closed: _,
     } = *ledger;
     [
@@ -76,6 +77,7 @@ fn terms(ledger: &Ledger) -> [Term; 25] {
         gauge("tapecast_shard_pending_records", "Records that wait now.", pending),
         gauge("tapecast_shard_subscribers", "Subscribers now.", subscribers),
         gauge("tapecast_shard_slow_subscribers", "Subscribers off the fast path now.", slow),
+        gauge("tapecast_shard_rated_subscribers", "Subscribers with a chosen rate now.", rated),
         gauge("tapecast_shard_subscriptions", "Channels now, summed over subscribers.", subscriptions),
         gauge("tapecast_shard_cohorts", "Cohorts now.", cohorts),
         counter("tapecast_shard_cycles", "Cycles that drained something.", cycles),
@@ -83,6 +85,9 @@ fn terms(ledger: &Ledger) -> [Term; 25] {
         counter("tapecast_shard_sent_bytes", "Bytes that the kernel took.", sent_bytes),
         counter("tapecast_shard_encoded_frames", "Frames encoded on the fast path.", encoded),
         counter("tapecast_shard_singly_encoded_frames", "Frames encoded for one subscriber alone.", encoded_singly),
+        counter("tapecast_shard_gaps", "Gaps told to subscribers.", gaps),
+        counter("tapecast_shard_recovered_channels", "Channels resumed with all that was missed.", recovered),
+        counter("tapecast_shard_unrecovered_channels", "Channels to be resumed that began anew with a snapshot.", unrecovered),
         counter("tapecast_shard_requests", "Requests of clients that were carried out.", requests),
         counter("tapecast_shard_refused_requests", "Requests of clients that were refused.", requests_refused),
         gauge("tapecast_shard_torn_bytes", "Bytes of torn frames' rests that wait now.", torn_bytes),

@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use slab::Slab;
 
-use crate::channel::{ChannelId, ChannelInfo, ChannelName, Delivery};
+use crate::channel::{ChannelId, ChannelInfo, ChannelName, Rule};
 use crate::dialect::Shape;
 
 /// A channel that somebody here subscribes to, whether it exists yet or not.
@@ -23,7 +23,7 @@ pub(super) type SubscriberId = u32;
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) name: ChannelName,
-    pub(super) delivery: Delivery,
+    pub(super) rule: Rule,
     /// The channel's id, once it exists.
     pub(super) channel: Option<ChannelId>,
     pub(super) cohorts: Vec<CohortId>,
@@ -141,22 +141,12 @@ impl Index {
     }
 
     /// A slot for a name; `info` where the channel exists.
-    pub(super) fn intern(
-        &mut self,
-        name: &ChannelName,
-        delivery: Delivery,
-        info: Option<&ChannelInfo>,
-    ) -> SlotId {
+    pub(super) fn intern(&mut self, name: &ChannelName, rule: Rule, info: Option<&ChannelInfo>) -> SlotId {
         if let Some(&slot) = self.by_name.get(name) {
             return slot;
         }
-        let slot = Slot {
-            name: name.clone(),
-            delivery,
-            channel: None,
-            cohorts: Vec::new(),
-            takers: [0; Shape::COUNT],
-        };
+        let slot =
+            Slot { name: name.clone(), rule, channel: None, cohorts: Vec::new(), takers: [0; Shape::COUNT] };
         let slot = self.slots.insert(slot) as SlotId;
         self.by_name.insert(name.clone(), slot);
         if let Some(info) = info {

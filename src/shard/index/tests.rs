@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::channel::Delivery;
+
+const RULE: Rule = Rule::new(Delivery::Every);
 
 const NAMES: [&str; 5] = ["a@trade", "b@trade", "c@ticker", "d@trade", "e@ticker"];
 const SHAPES: [Shape; 3] = [Shape::Payload, Shape::Combined, Shape::Native];
@@ -50,7 +53,7 @@ impl Pair {
         let (generation, sequence) = self.channels[name];
         let id = ChannelId { index: name as u32, generation };
         let name = ChannelName::parse(NAMES[name]).unwrap();
-        (sequence > 0).then_some(ChannelInfo { name, id, delivery: Delivery::Every })
+        (sequence > 0).then_some(ChannelInfo { name, id, rule: RULE, stale: false })
     }
 
     /// A cohort of its own, as everybody does who edits.
@@ -100,11 +103,7 @@ impl Pair {
             Step::Add(_, name) => {
                 let is_new = names.insert(name);
                 let info = self.info(name);
-                let slot = self.index.intern(
-                    &ChannelName::parse(NAMES[name]).unwrap(),
-                    Delivery::Every,
-                    info.as_ref(),
-                );
+                let slot = self.index.intern(&ChannelName::parse(NAMES[name]).unwrap(), RULE, info.as_ref());
                 assert_eq!(self.index.add(own, slot), is_new);
             }
             Step::Remove(_, name) => {
@@ -177,11 +176,11 @@ fn a_name_that_moves_leaves_its_old_place() {
     let [one, other] = ["a@trade", "b@trade"].map(|name| ChannelName::parse(name).unwrap());
     let info = |name: &ChannelName, index| {
         let id = ChannelId { index, generation: 1 };
-        ChannelInfo { name: name.clone(), id, delivery: Delivery::Every }
+        ChannelInfo { name: name.clone(), id, rule: RULE, stale: false }
     };
     let cohort = index.admit(0, Shape::Native);
     let old = ChannelInfo { id: ChannelId { index: 0, generation: 0 }, ..info(&one, 0) };
-    let slot = index.intern(&one, Delivery::Every, Some(&old));
+    let slot = index.intern(&one, RULE, Some(&old));
     index.add(cohort, slot);
     let moved = info(&one, 1);
     assert_eq!(index.meet(moved.id, || Some(moved.clone())).slot, Some(slot));
