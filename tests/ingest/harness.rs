@@ -50,6 +50,8 @@ pub(crate) fn options() -> Options {
         payload_bytes_max: 4_096,
         connections_max: 0,
         channels_max: 64,
+        stale_after: Duration::from_secs(10),
+        silence_after: Duration::ZERO,
         expire_after: Duration::ZERO,
     }
 }

@@ -22,7 +22,12 @@ pub(super) type SubscriberId = u32;
 /// A channel that somebody here subscribes to.
 #[derive(Debug)]
 pub(super) struct Slot {
+    /// What its subscribers call it.
     pub(super) name: ChannelName,
+    /// The channel's own name: another one where its subscribers chose a rate by a suffix.
+    pub(super) source: ChannelName,
+    /// Milliseconds between records that its subscribers chose; 0: every change at once.
+    pub(super) every_ms: u32,
     pub(super) rule: Rule,
     /// The channel's id, once it exists.
     pub(super) channel: Option<ChannelId>,
@@ -32,6 +37,11 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Tells subscriptions of one subscriber to the same channel apart: 0, unless the rate is part of the name.
+    pub(super) fn alias(&self) -> u32 {
+        if self.name == self.source { 0 } else { self.every_ms }
+    }
+
     /// Whether somebody wants this shape of the channel's records.
     pub(super) fn wants(&self, shape: Shape) -> bool {
         self.takers[shape.index()] > 0
@@ -145,8 +155,15 @@ impl Index {
         if let Some(&slot) = self.by_name.get(name) {
             return slot;
         }
-        let slot =
-            Slot { name: name.clone(), rule, channel: None, cohorts: Vec::new(), takers: [0; Shape::COUNT] };
+        let slot = Slot {
+            name: name.clone(),
+            source: name.clone(),
+            every_ms: 0,
+            rule,
+            channel: None,
+            cohorts: Vec::new(),
+            takers: [0; Shape::COUNT],
+        };
         let slot = self.slots.insert(slot) as SlotId;
         self.by_name.insert(name.clone(), slot);
         if let Some(info) = info {

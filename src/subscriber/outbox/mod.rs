@@ -3,6 +3,10 @@
 //! Pure: no socket, no ring, no clock; the shard reads records and sends. Owned by the shard's thread.
 //! Invariant: no record's bytes wait here, except the rest of the one frame that was torn; a channel has at most one mark.
 
+mod stretch;
+
+pub use stretch::{STOP_EVERY, Stop, Stretch};
+
 use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
@@ -70,6 +74,8 @@ pub struct Outbox {
     bases: HashMap<Slot, Mark, RandomState>,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
+    /// Missed records of channels that are being resumed, ahead of everything newer.
+    resumes: VecDeque<Stretch>,
     /// What was read past the shard's cursor: records up to there come no more.
     after: HashMap<Slot, After, RandomState>,
 }
@@ -150,6 +156,11 @@ impl Outbox {
         self.queued_bytes = bytes;
         self.queue.push_back(queued);
         Ok(())
+    }
+
+    /// Records that are to be sent again to a subscriber that came back; what is newer of their channel waits behind them.
+    pub fn resume(&mut self, missed: Stretch) {
+        self.resumes.push_back(missed);
     }
 
     /// What is to be sent, the `place`-th from now; marks go first, so that a full queue does not starve them.
