@@ -9,6 +9,8 @@ use std::hash::Hash;
 
 use percent_encoding::percent_decode_str;
 
+use crate::channel::{ChannelName, ChannelPattern, InvalidChannel};
+
 /// The values of a key in a URL's query, still percent-encoded.
 pub(super) fn values<'a>(query: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -27,10 +29,29 @@ pub(super) fn distinct<T: Clone + Eq + Hash>(mut names: Vec<T>) -> Vec<T> {
     names
 }
 
+/// A channel, or a pattern of several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// One channel.
+    Channel(ChannelName),
+    /// Those that match.
+    Pattern(ChannelPattern),
+}
+
+/// What a name in a list means.
+///
+/// # Errors
+/// Says which rule the name breaks.
+pub(super) fn named(name: &str) -> Result<Named, InvalidChannel> {
+    if name.contains('*') {
+        return ChannelPattern::parse(name).map(Named::Pattern);
+    }
+    ChannelName::parse(name).map(Named::Channel)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::ChannelName;
 
     #[test]
     fn a_query_is_read_by_key() {
