@@ -62,7 +62,7 @@ impl Shard {
         self.flush();
         self.fanout.clear();
         self.aside = 0;
-        self.leave_expired();
+        self.leave_gone();
         self.carry_out_sentences();
     }
 
@@ -113,7 +113,7 @@ impl Shard {
             }
             // Newer than what was seen only where the record itself was lost to a lap.
             Some(Kind::Refresh) => return self.take_record(entry),
-            Some(Kind::Expired) => self.expired.extend(self.index.expire(id_of(entry))),
+            Some(Kind::Expired) => self.index.expire(id_of(entry)),
             Some(Kind::Status) => self.take_status(entry)?,
             Some(Kind::End) | None => {}
         }
@@ -153,7 +153,9 @@ impl Shard {
         };
         self.fan_out(entry, slot, (entry.sequence - 1).saturating_sub(base), reason)?;
         // A channel that begins anew is live, whatever was told of the one before.
-        if self.catalogue.at(entry.channel).is_some_and(|info| info.id == id_of(entry) && !info.stale) {
+        if self.index.slot(slot).stale
+            && self.catalogue.at(entry.channel).is_some_and(|info| info.id == id_of(entry) && !info.stale)
+        {
             self.tell_stale(slot, false);
         }
         Ok(())

@@ -276,6 +276,7 @@ impl Shard {
         self.index.dissolve(own);
         let member = &mut self.members[id as usize];
         member.cohort = None;
+        member.joining = None;
         if let Some(outbox) = member.outbox.as_mut() {
             self.ledger.queued_bytes -= outbox.queued_bytes() as u64;
             let gone = outbox.withdraw_all();

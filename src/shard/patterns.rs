@@ -102,21 +102,14 @@ impl Shard {
         }
     }
 
-    /// Channels expired in this cycle, which is over: who joined them by patterns leaves them.
-    pub(super) fn leave_expired(&mut self) {
-        for name in std::mem::take(&mut self.expired) {
-            let slots: Vec<_> = self.index.slots_named(&name).collect();
-            for slot in slots {
-                let cohorts = self.index.slot(slot).cohorts.iter().copied();
-                let joined = cohorts.filter(|&cohort| !self.index.cohort(cohort).is_named(slot));
-                for cohort in joined.collect::<Vec<_>>() {
-                    let members: Vec<SubscriberId> = self.index.cohort(cohort).members.clone();
-                    self.index.remove(cohort, slot);
-                    self.ledger.subscriptions -= members.len() as u64;
-                    for id in members {
-                        self.ledger.withdrawn += self.withdraw(id, slot);
-                    }
-                }
+    /// The cycle is over: who joined a channel by a pattern leaves it if it expired.
+    pub(super) fn leave_gone(&mut self) {
+        for (slot, cohort) in self.index.take_gone() {
+            let members: Vec<SubscriberId> = self.index.cohort(cohort).members.clone();
+            self.index.remove(cohort, slot);
+            self.ledger.subscriptions -= members.len() as u64;
+            for id in members {
+                self.ledger.withdrawn += self.withdraw(id, slot);
             }
         }
     }

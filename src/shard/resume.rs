@@ -227,9 +227,6 @@ impl Shard {
             let member = self.members.get_mut(id as usize);
             // One who was closed meanwhile, or has the number of one who was, has nothing to search for.
             let Some(mut joining) = member.and_then(|member| member.joining.take()) else { continue };
-            if self.cohort_of(id).is_none() {
-                continue;
-            }
             let mut share = budget.min(READS_A_SHARE);
             budget -= share;
             self.search(id, &mut joining, &mut share);

@@ -23,7 +23,7 @@ use super::mailbox::{self, Letter, Mailbox, Post};
 use super::ready::ReadyList;
 use super::stats::{Ledger, Stats};
 use super::timers::{Millis, Wheel};
-use crate::channel::{Catalogue, ChannelName};
+use crate::channel::Catalogue;
 use crate::ring::{Entry, Reader};
 use crate::subscriber::close::CloseReason;
 
@@ -114,8 +114,6 @@ pub struct Shard {
     pub(super) walk: Option<Walk>,
     /// The first entry of a channel that patterns match: taken when they have joined.
     pub(super) held: Option<Entry>,
-    /// Channels that expired in this cycle, where somebody may have joined them by a pattern.
-    pub(super) expired: Vec<ChannelName>,
     /// Subscribers for whom what they missed is being looked for.
     pub(super) joiners: VecDeque<SubscriberId>,
     pub(super) phase: Phase,
@@ -183,7 +181,6 @@ impl Shard {
             holed: Vec::new(),
             walk: None,
             held: None,
-            expired: Vec::new(),
             joiners: VecDeque::new(),
             phase: Phase::Serving,
             now: 0,

@@ -135,6 +135,8 @@ pub(super) struct Index {
     channels: Vec<Seen>,
     cohorts: Cohorts,
     patterns: Patterns,
+    /// Names of channels that are no more, and that patterns may have joined.
+    gone: Vec<ChannelName>,
 }
 
 impl Index {
@@ -204,26 +206,43 @@ impl Index {
         }
     }
 
-    /// A channel expired: whoever subscribed to it waits for its name again. Returns the name where patterns may have joined it.
-    pub(super) fn expire(&mut self, id: ChannelId) -> Option<ChannelName> {
-        let seen = *self.channels.get(id.index as usize)?;
-        if seen.generation != id.generation {
-            return None;
+    /// A channel expired: whoever subscribed to it waits for its name again.
+    pub(super) fn expire(&mut self, id: ChannelId) {
+        if self.channels.get(id.index as usize).is_some_and(|seen| seen.generation == id.generation) {
+            self.forget(id.index);
         }
-        self.forget(id.index);
-        seen.slot.filter(|_| !self.patterns.is_empty()).map(|slot| self.slot(slot).source.clone())
     }
 
     /// A channel is no more; its slots remember how far it came.
     fn forget(&mut self, index: u32) {
         let seen = std::mem::take(&mut self.channels[index as usize]);
-        let mut next = seen.slot;
+        let Some(first) = seen.slot else { return };
+        if !self.patterns.is_empty() {
+            self.gone.push(self.slot(first).source.clone());
+        }
+        let mut next = Some(first);
         while let Some(slot) = next {
             let slot = &mut self.slots[slot as usize];
             slot.channel = None;
             slot.past = slot.past.max(seen.sequence);
             next = slot.next;
         }
+    }
+
+    /// Slots that only patterns joined, of channels that are no more: each with its cohorts. They are to leave.
+    pub(super) fn take_gone(&mut self) -> Vec<(SlotId, CohortId)> {
+        let mut leaving = Vec::new();
+        for name in std::mem::take(&mut self.gone) {
+            let slots = self.slots_named(&name).filter(|&slot| self.slot(slot).channel.is_none());
+            for slot in slots {
+                let cohorts = self.slot(slot).cohorts.iter().copied();
+                let joined = cohorts.filter(|&cohort| !self.cohort(cohort).is_named(slot));
+                leaving.extend(joined.map(|cohort| (slot, cohort)));
+            }
+        }
+        leaving.sort_unstable();
+        leaving.dedup();
+        leaving
     }
 
     /// A slot's channel, if there is one, and the last sequence drained of it.
