@@ -10,7 +10,11 @@
 //! | `fanout` | the cycle's arenas and ranges |
 //! | `index` | channels to cohorts to subscribers |
 //! | `aside` | from the fast path to the side: what of a cycle waits for a subscriber |
+//! | `told` | what is told beside records on the fast path |
 //! | `singles` | subscribers off the fast path, served one by one |
+//! | `batch`, `chain` | what is offered to one of them at once, read from the ring |
+//! | `commit` | what went leaves the outbox, and is counted |
+//! | `owed` | what is owed beside what the cursor brings: snapshots, missed records, rates |
 //! | `inbound`, `commands` | what clients send, and doing it |
 //! | `life` | birth, deadlines and end of a subscriber |
 //! | `lapped` | what was lost when the publisher overtook the shard |
@@ -19,7 +23,10 @@
 use std::time::Duration;
 
 mod aside;
+mod batch;
+mod chain;
 mod commands;
+mod commit;
 mod cycle;
 mod fanout;
 mod inbound;
@@ -28,12 +35,14 @@ mod journal;
 mod lapped;
 mod life;
 pub mod mailbox;
+mod owed;
 mod ready;
 mod singles;
 pub mod stats;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod told;
 mod worker;
 
 pub use worker::{Seat, Shard};
