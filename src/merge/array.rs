@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{Merged, unite};
 
-/// What an element is of. Its own symbol, and the element as it is written.
+/// An element's symbol, and the element as it is written.
 type Element<'a> = (&'a str, &'a RawValue);
 
 #[derive(Deserialize)]
@@ -33,15 +33,13 @@ pub(super) fn merge(payloads: &[&[u8]]) -> Vec<Merged> {
     )
 }
 
-/// The places of an array's elements among all; nothing is left behind by a payload that is none.
+/// The places of an array's elements among all. What a payload that is none leaves there lies between two merges, and so in
+/// neither.
 fn read<'a>(payload: &'a [u8], elements: &mut Vec<Element<'a>>) -> Option<Range<usize>> {
     let start = elements.len();
     let array: Vec<&RawValue> = serde_json::from_slice(payload).ok()?;
     for element in array {
-        let Ok(Symbol { s }) = serde_json::from_str(element.get()) else {
-            elements.truncate(start);
-            return None;
-        };
+        let Symbol { s } = serde_json::from_str(element.get()).ok()?;
         elements.push((s, element));
     }
     Some(start..elements.len())

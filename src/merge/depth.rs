@@ -124,17 +124,13 @@ fn write_levels(levels: &[Level<'_>], out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-/// A diff, its levels put behind those that are there; nothing is left behind by a payload that is none.
+/// A diff, its levels put behind those that are there. What a payload that is none leaves there lies between two merges, and
+/// so in neither.
 fn read<'a>(payload: &'a [u8], levels: &mut Levels<'a>) -> Option<Diff<'a>> {
-    let (bids, asks) = (levels.bids.len(), levels.asks.len());
     let text = std::str::from_utf8(payload).ok()?;
     let mut json = serde_json::Deserializer::from_str(text);
-    let diff = DiffReader { levels }.deserialize(&mut json).and_then(|diff| json.end().map(|()| diff));
-    if diff.is_err() {
-        levels.bids.truncate(bids);
-        levels.asks.truncate(asks);
-    }
-    diff.ok()
+    let diff = DiffReader { levels }.deserialize(&mut json).ok()?;
+    json.end().ok().map(|()| diff)
 }
 
 struct DiffReader<'s, 'a> {

@@ -11,8 +11,9 @@ use crate::channel::Merge;
 /// What comes out, each payload as text; `=` where a record stays as it is.
 fn merged(how: Merge, payloads: &[&str]) -> Vec<(usize, String)> {
     let bytes: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
-    let text =
-        |payload: Option<Vec<u8>>| payload.map_or("=".to_owned(), |text| String::from_utf8(text).unwrap());
+    let text = |payload: Option<Vec<u8>>| {
+        payload.map_or_else(|| "=".to_owned(), |text| String::from_utf8(text).unwrap())
+    };
     merge(how, &bytes).into_iter().map(|Merged { last, payload }| (last, text(payload))).collect()
 }
 
