@@ -62,7 +62,6 @@ impl Shard {
         self.flush();
         self.fanout.clear();
         self.aside = 0;
-        self.leave_gone();
         self.carry_out_sentences();
     }
 

@@ -102,6 +102,13 @@ impl Index {
         plain.chain(self.by_alias.get(label).copied()).find(|&slot| self.has_slot(cohort, slot))
     }
 
+    /// The slots that only patterns have joined: those whose channel exists, or has expired.
+    pub(in crate::shard) fn joined(&self, cohort: CohortId, exists: bool) -> impl Iterator<Item = SlotId> {
+        let of = self.cohort(cohort);
+        let joined = of.slots.iter().copied().filter(|&slot| !of.is_named(slot));
+        joined.filter(move |&slot| self.slot(slot).channel.is_some() == exists)
+    }
+
     /// Whether records of some channel are to come at a chosen rate: then its one member is served singly.
     pub(in crate::shard) fn is_rated(&self, cohort: CohortId) -> bool {
         let of = self.cohort(cohort);
