@@ -11,8 +11,8 @@
 //! something, repeat. Threads share the ring, the catalogue and the mailboxes, and nothing else.
 //!
 //! Who may name whom (`tests/layering.rs` holds it): `channel` nothing; `record` channel; `ring` nothing of ours;
-//! `ingest` ring, record, channel; `dialect` record, channel; `subscriber` dialect, channel; `shard` ring, record,
-//! channel, dialect, subscriber; `front` ring, record, subscriber, dialect, channel and the shards' mailboxes;
+//! `ingest` ring, record, channel; `dialect` record, channel; `subscriber` dialect, channel; `merge` channel; `shard` ring,
+//! record, channel, dialect, subscriber, merge; `front` ring, record, subscriber, dialect, channel and the shards' mailboxes;
 //! `feed` record, channel; `control` the public faces; `server` all. No stage names `control`.
 
 pub mod channel;
@@ -22,6 +22,7 @@ pub mod ingest;
 pub mod ring;
 
 pub mod dialect;
+pub mod merge;
 pub mod shard;
 pub mod subscriber;
 

@@ -26,7 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ingest", &["ring", "record", "channel"]),
     ("dialect", &["record", "channel"]),
     ("subscriber", &["dialect", "channel"]),
-    ("shard", &["ring", "record", "channel", "dialect", "subscriber"]),
+    ("merge", &["channel"]),
+    ("shard", &["ring", "record", "channel", "dialect", "subscriber", "merge"]),
     ("front", &["ring", "record", "subscriber", "dialect", "channel", "shard::mailbox"]),
     ("feed", &["record", "channel"]),
     // The program's commands start the server; the rest of control knows public faces only.
