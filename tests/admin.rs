@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tapecast::channel::{Catalogue, DeliveryRules};
 use tapecast::control::admin::Admin;
 use tapecast::control::metrics::Sources;
+use tapecast::shard::mailbox::Mailbox;
 use tapecast::{front, ingest, ring, shard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -28,12 +29,21 @@ fn sources() -> Sources {
 
 /// Runs `talk` against a listener that ends when `talk` does.
 fn with_admin<F: Future<Output = ()>>(sources: Sources, talk: impl FnOnce(SocketAddr) -> F) {
+    with_shards(sources, Vec::new(), talk);
+}
+
+/// As `with_admin`, with shards that the admin listener may ask.
+fn with_shards<F: Future<Output = ()>>(
+    sources: Sources,
+    shards: Vec<Mailbox>,
+    talk: impl FnOnce(SocketAddr) -> F,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = admin.address();
         let (sender, shutdown) = watch::channel(false);
-        let running = tokio::spawn(admin.run(sources, shutdown));
+        let running = tokio::spawn(admin.run(sources, shards, shutdown));
         talk(address).await;
         sender.send_replace(true);
         running.await.unwrap().unwrap();

@@ -98,6 +98,7 @@ impl Bench {
         let newborn = Newborn {
             socket: Connection::Tcp(socket),
             peer,
+            agent: None,
             read_ahead: Vec::new(),
             opening,
             permit: Box::new(()),
@@ -165,7 +166,7 @@ fn is_record(message: &str, sequence: u64, said: &str) -> bool {
 /// A frame of so many bytes was torn for a subscriber off the fast path.
 fn tear(bench: &mut Bench, id: u32, bytes: usize) {
     bench.shard.leave_fast_path(id);
-    bench.shard.members[id as usize].outbox.as_mut().unwrap().tear(&vec![0; bytes]);
+    bench.shard.members[id as usize].outbox.as_mut().unwrap().tear(&vec![0; bytes], 0);
     bench.shard.is_torn_now(id, bytes);
 }
 

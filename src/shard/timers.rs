@@ -6,6 +6,11 @@
 /// Milliseconds since the shard's start.
 pub(super) type Millis = u64;
 
+/// A part of a span that differs from subscriber to subscriber. Serials are dense, so a multiplicative hash spreads them evenly.
+pub(super) fn part_of(serial: u32, span: Millis) -> Millis {
+    u64::from(serial.wrapping_mul(0x9E37_79B9)) * span.min(u64::from(u32::MAX)) / (1 << 32)
+}
+
 /// Slots of 1 ms; a deadline further away stays in its slot for another round.
 const SLOTS: usize = 2048;
 

@@ -55,7 +55,8 @@ impl Server {
         let count = shards.to_string();
         command.args(["serve", "--listen", "127.0.0.1:0", "--ingest-listen", "127.0.0.1:0"]);
         command.args(["--admin-listen", "127.0.0.1:0", "--shards", &count]).args(arguments);
-        for setting in settings {
+        // At once, but where a test asks for a window.
+        for setting in ["shutdown.drain=0s"].iter().chain(settings) {
             command.args(["--set", setting]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
