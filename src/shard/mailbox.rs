@@ -215,3 +215,30 @@ impl Post {
         self.population.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::census::Sort;
+    use super::*;
+
+    #[test]
+    fn questions_have_places_of_their_own_and_take_nobody_elses() {
+        const LETTERS: usize = 2;
+        let (mailbox, post) = new(LETTERS, Arc::default());
+        let ask = || mailbox.census(Query { sort: Sort::Lag, limit: 1 });
+        let asked: Vec<_> = (0..ERRANDS_MAX).map(|_| ask().unwrap()).collect();
+        assert!(ask().is_none() && mailbox.evict(1).is_none());
+        let _kept: Vec<_> = (0..LETTERS).map(|_| mailbox.reserve().unwrap()).collect();
+        let (presence, _everyone) = mpsc::channel(1);
+        mailbox.notice(1000, presence);
+        mailbox.shut_down();
+        for mut answer in asked {
+            let Some(Letter::Errand(Errand::Census(_, reply))) = post.take() else { panic!("no census") };
+            assert!(reply.send(Vec::new()).is_ok());
+            assert_eq!(answer.try_recv().unwrap(), []);
+        }
+        assert!(ask().is_some(), "a place is free again");
+        assert!(matches!(post.take(), Some(Letter::Notice { .. })));
+        assert!(matches!(post.take(), Some(Letter::Shutdown)));
+    }
+}

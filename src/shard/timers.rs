@@ -74,6 +74,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn neighbours_are_spread_evenly_over_a_span() {
+        let mut tenths = [0; 10];
+        for serial in 12_345..22_345 {
+            tenths[part_of(serial, 30_000) as usize / 3000] += 1;
+        }
+        assert!(tenths.iter().all(|&tenth| (950..1050).contains(&tenth)), "{tenths:?}");
+        assert!(part_of(u32::MAX, u64::MAX) < u64::from(u32::MAX));
+    }
+
     proptest! {
         /// Against a naive list: everything due comes out at the first advance to its deadline, once.
         #[test]

@@ -156,8 +156,8 @@ mod tests {
         for line in [
             "# TYPE times_seconds histogram",
             "times_seconds_count 16",
-            "times_seconds_bucket{le=\"1.024e-6\"} 2",
-            "times_seconds_bucket{le=\"2.048e-6\"} 4",
+            "times_seconds_bucket{le=\"0.000001024\"} 2",
+            "times_seconds_bucket{le=\"0.000002048\"} 4",
             "times_seconds_bucket{le=\"34.359738368\"} 4",
             "times_seconds_bucket{le=\"68.719476736\"} 8",
             "times_seconds_bucket{le=\"+Inf\"} 16",
