@@ -11,9 +11,12 @@ pub(super) fn agent(headers: &HeaderMap) -> Option<Box<str>> {
     let said = String::from_utf8_lossy(headers.get(USER_AGENT)?.as_bytes());
     let mut agent = String::with_capacity(said.len().min(AGENT_BYTES_MAX));
     for character in said.chars() {
-        let escaped = character.is_control().then(|| character.escape_unicode().to_string());
-        let (mut plain, start) = ([0; 4], agent.len());
-        agent.push_str(escaped.as_deref().unwrap_or(character.encode_utf8(&mut plain)));
+        let start = agent.len();
+        if character.is_control() {
+            agent.extend(character.escape_unicode());
+        } else {
+            agent.push(character);
+        }
         if agent.len() > AGENT_BYTES_MAX {
             agent.truncate(start);
             break;
