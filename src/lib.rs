@@ -13,7 +13,8 @@
 //! Who may name whom (`tests/layering.rs` holds it): `channel`, `clock` and `histogram` nothing; `record` channel; `ring` nothing of ours;
 //! `ingest` ring, record, channel; `dialect` record, channel; `subscriber` dialect, channel; `shard` ring, record,
 //! channel, dialect, subscriber; `front` ring, record, subscriber, dialect, channel and the shards' mailboxes;
-//! `feed` record, channel; `control` the public faces; `server` all. No stage names `control`.
+//! `feed` record, channel; `control` the public faces; `server` all. `ingest`, `shard` and `control` also name `clock` and
+//! `histogram`. No stage names `control`.
 
 pub mod channel;
 pub mod clock;
