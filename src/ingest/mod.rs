@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::channel::Catalogue;
+use crate::histogram::Histogram;
 use crate::ring::Publisher;
 use decode::Decoder;
 use sequencer::Sequencer;
@@ -110,6 +111,8 @@ pub struct Stats {
     pub expired: AtomicU64,
     /// Newest ordinal.
     pub ordinal: AtomicU64,
+    /// Time from the clock reading of a record's batch to its publication.
+    pub publish: Histogram,
 }
 
 /// Bound listeners, nothing read yet.

@@ -5,6 +5,7 @@
 
 use super::fanout::{Drained, Range};
 use super::index::{CohortId, SubscriberId};
+use super::tally::Fate;
 use super::worker::Shard;
 use crate::channel::Delivery;
 use crate::dialect::Shape;
@@ -19,13 +20,13 @@ impl Shard {
         let after = outbox.after(record.slot, record.channel);
         if record.sequence <= after {
             // It was part of what was read ahead of the cursor, and so was never due.
-            self.ledger.matched -= 1;
+            self.was_not_due(id);
             return;
         }
         self.aside += usize::from(!outbox.blocked);
         let before = outbox.queued_bytes();
         let taken = match delivery {
-            Delivery::Latest => Ok(outbox.mark(record.slot, record.base.max(after), false)),
+            Delivery::Latest => Ok(outbox.mark(record.slot, record.base.max(after), false, self.now)),
             Delivery::Every | Delivery::Merge(_) => {
                 let queued =
                     Queued { position: record.position, slot: record.slot, bytes: frame.len() as u32 };
@@ -38,7 +39,7 @@ impl Shard {
                 self.ledger.pending += 1;
                 self.has_backlog(id);
             }
-            Ok(Taken::Conflated) => self.ledger.conflated += 1,
+            Ok(Taken::Conflated) => self.note(id, Fate::Conflated, 1),
             Err(_) => {
                 self.ledger.abandoned += 1;
                 self.condemned.push((id, CloseReason::Slow));
@@ -60,7 +61,7 @@ impl Shard {
             let (start, end) = (at, at + frame.len());
             at = end;
             if end <= taken {
-                self.ledger.delivered += 1;
+                self.note(id, Fate::Delivered, 1);
             } else if start < taken {
                 self.tear(id, shape, frame, taken - start);
             } else {
@@ -73,7 +74,7 @@ impl Shard {
     fn tear(&mut self, id: SubscriberId, shape: Shape, frame: Range, taken: usize) {
         if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
             let rest = &self.fanout.arenas[shape.index()][frame.start as usize + taken..frame.end as usize];
-            outbox.tear(rest);
+            outbox.tear(rest, self.now);
             self.ledger.pending += 1;
             self.is_torn_now(id, rest.len());
         }

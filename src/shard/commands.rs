@@ -3,6 +3,7 @@
 //! Runs on the shard's thread. Invariant: a request is carried out whole or refused whole, and answered once.
 
 use super::index::{CohortId, SubscriberId};
+use super::tally::Fate;
 use super::worker::Shard;
 use crate::channel::ChannelName;
 use crate::dialect::{
@@ -102,8 +103,8 @@ impl Shard {
             && sequence > 0
             && let Some(outbox) = self.members[id as usize].outbox.as_mut()
         {
-            outbox.mark(slot, 0, true);
-            self.ledger.matched += 1;
+            outbox.mark(slot, 0, true, self.now);
+            self.is_due(id, 1);
             self.ledger.pending += 1;
         }
         sequence
@@ -123,7 +124,7 @@ impl Shard {
                 let gone = outbox.withdraw(slot);
                 self.ledger.queued_bytes -= (before - outbox.queued_bytes()) as u64;
                 self.ledger.pending -= gone;
-                self.ledger.withdrawn += gone;
+                self.note(id, Fate::Withdrawn, gone);
             }
         }
         self.is_restless(id);

@@ -7,6 +7,7 @@ use super::fanout::{Drained, Range};
 use super::index::{CohortId, SlotId, SubscriberId};
 use super::worker::Shard;
 use crate::channel::ChannelId;
+use crate::clock::monotonic_ns;
 use crate::dialect::Shape;
 use crate::dialect::shape::{Framing, Label, Mark};
 use crate::record::{Format, Head};
@@ -39,8 +40,14 @@ pub(super) enum Drain {
 impl Shard {
     /// One cycle. Between cycles nothing of it remains but what waits in outboxes.
     pub(super) fn cycle(&mut self) -> Drain {
+        self.latency.begin(monotonic_ns());
         let drained = self.drain();
+        let before = self.ledger.delivered;
         self.finish_cycle();
+        let deliveries = self.ledger.delivered - before;
+        if deliveries > 0 {
+            self.latency.sent(monotonic_ns(), deliveries);
+        }
         drained
     }
 
@@ -85,6 +92,7 @@ impl Shard {
                 let before = self.ledger.ordinal;
                 self.ledger.ordinal = entry.ordinal;
                 self.ledger.seen += 1;
+                self.latency.drained(entry.monotonic_ns);
                 self.ledger.missed += entry.ordinal - before - 1;
             }
             // Newer than what was seen only where the record itself was lost to a lap.
@@ -130,8 +138,9 @@ impl Shard {
         }
         for cohort in singles.drain(..) {
             let of = self.index.cohort(cohort);
-            self.ledger.matched += 1;
-            self.put_aside(of.members[0], &record, frames[of.shape.index()]);
+            let (id, frame) = (of.members[0], frames[of.shape.index()]);
+            self.is_due(id, 1);
+            self.put_aside(id, &record, frame);
         }
         self.buffers.singles = singles;
         Ok(())
@@ -179,11 +188,18 @@ impl Shard {
         let bytes = self.fanout.gather(cohort);
         let mut whole = 0;
         for &id in &of.members {
-            let taken = self.members[id as usize].socket.offer(bytes);
+            let member = &mut self.members[id as usize];
+            let taken = member.socket.offer(bytes);
             self.ledger.sent_bytes += *taken.as_ref().unwrap_or(&0) as u64;
             match taken {
-                Ok(taken) if taken == bytes.len() => whole += 1,
-                Ok(taken) => cut.push((cohort, id, Some(taken))),
+                Ok(taken) if taken == bytes.len() => {
+                    whole += 1;
+                    member.tally.streamed(records);
+                }
+                Ok(taken) => {
+                    member.tally.matched += records;
+                    cut.push((cohort, id, Some(taken)));
+                }
                 Err(_) => {
                     self.ledger.abandoned += records;
                     cut.push((cohort, id, None));

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::index::{CohortId, SubscriberId};
 use super::mailbox::{Newborn, Permit};
-use super::timers::Millis;
+use super::tally::Tally;
+use super::timers::{Millis, part_of};
 use super::worker::Shard;
 use crate::dialect::{Hello, Opening, Outcome, RequestId, Shape};
 use crate::subscriber::close::CloseReason;
@@ -48,6 +49,12 @@ pub(super) struct Member {
     /// Since when a frame or message is half-read.
     pub(super) partial_since: Option<Millis>,
     pub(super) peer: SocketAddr,
+    /// What its client calls itself.
+    pub(super) agent: Option<Box<str>>,
+    pub(super) adopted_at: Millis,
+    pub(super) tally: Tally,
+    /// It was told that the server ends.
+    pub(super) seen_off: bool,
     _permit: Permit,
 }
 
@@ -71,7 +78,7 @@ impl Shard {
     /// Takes a connection whose handshake is done. It is born when its socket is first writable: before that, tokio
     /// would not even try to send.
     pub(super) fn adopt(&mut self, newborn: Newborn) {
-        let Newborn { socket, peer, read_ahead, opening, permit } = newborn;
+        let Newborn { socket, peer, agent, read_ahead, opening, permit } = newborn;
         let Ok(socket) = Socket::adopt(socket, self.options.notsent_lowat_bytes) else {
             self.journal.ended(peer, CloseReason::ClientVanished, self.now);
             return self.count_end(CloseReason::ClientVanished);
@@ -98,6 +105,10 @@ impl Shard {
             heard_pong_at: self.now,
             partial_since: None,
             peer,
+            agent,
+            adopted_at: self.now,
+            tally: Tally::default(),
+            seen_off: false,
             _permit: permit,
         });
         self.ledger.slow += 1;
@@ -108,9 +119,7 @@ impl Shard {
     /// Pings are spread over their period: the first one comes after a part of it that differs from subscriber to subscriber.
     fn spread_ping(&self, serial: u32) -> Millis {
         let period = millis(self.options.ping_every);
-        let early =
-            u64::from(serial.wrapping_mul(0x9E37_79B9)) * (period / 2).min(u64::from(u32::MAX)) / (1 << 32);
-        self.now.saturating_sub(early)
+        self.now.saturating_sub(part_of(serial, period / 2))
     }
 
     /// A waker spoke for this subscriber.
@@ -132,6 +141,7 @@ impl Shard {
         self.enter_index(id, opening.shape);
         self.greet(id);
         self.subscribe_first(id, &opening);
+        self.see_off(id);
         self.has_backlog(id);
         self.digest_first(id, read_ahead);
     }
@@ -195,6 +205,9 @@ impl Shard {
 
     fn check_pulse(&mut self, id: SubscriberId) {
         let member = &self.members[id as usize];
+        if self.now >= self.leaves_at(member) {
+            return self.close(id, CloseReason::Shutdown);
+        }
         if self.now >= member.heard_pong_at + millis(self.options.pong_timeout) {
             return self.close(id, CloseReason::PongTimeout);
         }
@@ -212,6 +225,7 @@ impl Shard {
     /// Sets the timer to the next deadline. Each subscriber has one that counts.
     pub(super) fn set_timer(&mut self, id: SubscriberId) {
         let timer = self.next_serial();
+        let leaves_at = self.leaves_at(&self.members[id as usize]);
         let member = &mut self.members[id as usize];
         member.timer = timer;
         let unfinished = member.partial_since.map(|since| since + millis(self.options.close_timeout));
@@ -220,7 +234,8 @@ impl Shard {
             Life::Closing { deadline, .. } => deadline,
             Life::Newborn(_) | Life::Open => (member.pinged_at + millis(self.options.ping_every))
                 .min(member.heard_pong_at + millis(self.options.pong_timeout))
-                .min(unfinished.unwrap_or(Millis::MAX)),
+                .min(unfinished.unwrap_or(Millis::MAX))
+                .min(leaves_at),
         };
         self.wheel.set(deadline, (id, timer));
     }

@@ -13,29 +13,38 @@
 //! | `singles` | subscribers off the fast path, served one by one |
 //! | `inbound`, `commands` | what clients send, and doing it |
 //! | `life` | birth, deadlines and end of a subscriber |
+//! | `tally` | one subscriber's ledger, in step with the shard's |
+//! | `census` | subscribers as the operator sees them, and closing one |
+//! | `departure` | seeing everyone off when the server ends |
+//! | `latency` | how old records are when they are drained, and sent |
 //! | `lapped` | what was lost when the publisher overtook the shard |
 //! | `journal` | the log about clients, and its bound |
 
 use std::time::Duration;
 
 mod aside;
+pub mod census;
 mod commands;
 mod cycle;
+mod departure;
 mod fanout;
 mod inbound;
 mod index;
 mod journal;
 mod lapped;
+mod latency;
 mod life;
 pub mod mailbox;
 mod ready;
 mod singles;
 pub mod stats;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod timers;
 mod worker;
 
+pub use tally::Tally;
 pub use worker::{Seat, Shard};
 
 use crate::subscriber::frame;

@@ -8,6 +8,7 @@ use std::task::Context;
 use super::cycle::{id_of, write_frame};
 use super::index::{CohortId, SubscriberId};
 use super::life::Life;
+use super::tally::Fate;
 use super::worker::Shard;
 use crate::dialect::Shape;
 use crate::dialect::shape::{Label, Mark as Said};
@@ -179,7 +180,7 @@ impl Shard {
             self.ledger.torn_bytes -= taken as u64;
             if outbox.torn_taken(taken) {
                 self.ledger.pending -= 1;
-                self.ledger.delivered += 1;
+                self.note(id, Fate::Delivered, 1);
             } else {
                 return Ok(false);
             }
@@ -251,11 +252,12 @@ impl Shard {
             }
             self.pop(outbox);
             self.ledger.pending -= 1;
-            *match fill {
-                Fill::Encoded => &mut self.ledger.delivered,
-                Fill::Covered => &mut self.ledger.conflated,
-                Fill::Gone | Fill::Lost => &mut self.ledger.dropped,
-            } += 1;
+            let fate = match fill {
+                Fill::Encoded => Fate::Delivered,
+                Fill::Covered => Fate::Conflated,
+                Fill::Gone | Fill::Lost => Fate::Dropped,
+            };
+            self.note(id, fate, 1);
             start = *end;
         }
         None
@@ -268,7 +270,7 @@ impl Shard {
     }
 
     fn keep_torn(&mut self, id: SubscriberId, outbox: &mut Outbox, rest: &[u8]) {
-        outbox.tear(rest);
+        outbox.tear(rest, self.now);
         self.is_torn_now(id, rest.len());
     }
 

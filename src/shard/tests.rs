@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::census::{Query, Sort};
 use super::mailbox::{Mailbox, Newborn};
 use super::worker::{Seat, Shard};
 use super::*;
@@ -17,6 +18,8 @@ use crate::dialect::{self, Opening, Shape, Subscribe, Wanted};
 use crate::record::{Format, Head};
 use crate::ring::{self, Kind, Publisher, Stamp};
 use crate::subscriber::socket::Connection;
+
+mod tally;
 
 const RING_BYTES: usize = 1 << 16;
 const BODY_BYTES_MAX: usize = 1 << 10;
@@ -98,6 +101,7 @@ impl Bench {
         let newborn = Newborn {
             socket: Connection::Tcp(socket),
             peer,
+            agent: None,
             read_ahead: Vec::new(),
             opening,
             permit: Box::new(()),
@@ -113,7 +117,8 @@ impl Bench {
     fn assert_adds_up(&self) {
         let of = &self.shard.ledger;
         assert_eq!(of.ordinal, of.seen + of.missed, "{of:?}");
-        let fates = of.delivered + of.conflated + of.dropped + of.withdrawn + of.abandoned + of.pending;
+        let fates =
+            of.delivered + of.conflated + of.merged + of.dropped + of.withdrawn + of.abandoned + of.pending;
         assert_eq!(of.matched, fates, "{of:?}");
     }
 }
@@ -165,7 +170,7 @@ fn is_record(message: &str, sequence: u64, said: &str) -> bool {
 /// A frame of so many bytes was torn for a subscriber off the fast path.
 fn tear(bench: &mut Bench, id: u32, bytes: usize) {
     bench.shard.leave_fast_path(id);
-    bench.shard.members[id as usize].outbox.as_mut().unwrap().tear(&vec![0; bytes]);
+    bench.shard.members[id as usize].outbox.as_mut().unwrap().tear(&vec![0; bytes], 0);
     bench.shard.is_torn_now(id, bytes);
 }
 

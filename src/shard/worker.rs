@@ -14,12 +14,14 @@ use tokio::sync::Notify;
 
 use super::Options;
 use super::cycle::Drain;
+use super::departure::Departure;
 use super::fanout::Fanout;
 use super::index::{CohortId, Index, SlotId, SubscriberId};
 use super::journal::Journal;
 use super::lapped::Walk;
+use super::latency::Latency;
 use super::life::Member;
-use super::mailbox::{self, Letter, Mailbox, Post};
+use super::mailbox::{self, Errand, Letter, Mailbox, Post};
 use super::ready::ReadyList;
 use super::stats::{Ledger, Stats};
 use super::timers::{Millis, Wheel};
@@ -91,6 +93,7 @@ pub struct Shard {
     bell: Arc<Notify>,
     stats: Arc<Stats>,
     pub(super) ledger: Ledger,
+    pub(super) latency: Latency,
     pub(super) journal: Journal,
     pub(super) ready: Arc<ReadyList>,
     pub(super) members: Slab<Member>,
@@ -113,6 +116,8 @@ pub struct Shard {
     pub(super) holed: Vec<SlotId>,
     pub(super) walk: Option<Walk>,
     pub(super) phase: Phase,
+    /// `Some`: the server is about to end.
+    pub(super) departure: Option<Departure>,
     pub(super) now: Millis,
     pub(super) buffers: Buffers,
     started: Instant,
@@ -163,6 +168,7 @@ impl Shard {
             bell,
             stats,
             ledger: Ledger::default(),
+            latency: Latency::default(),
             journal: Journal::default(),
             members: Slab::new(),
             serial: 0,
@@ -177,6 +183,7 @@ impl Shard {
             holed: Vec::new(),
             walk: None,
             phase: Phase::Serving,
+            departure: None,
             now: 0,
             buffers,
             started: Instant::now(),
@@ -200,7 +207,7 @@ impl Shard {
                 self.sleep().await;
             }
         }
-        self.stats.publish(&self.ledger);
+        self.publish_ledger();
     }
 
     pub(super) fn turn(&mut self) -> Drain {
@@ -212,6 +219,7 @@ impl Shard {
         self.walk_on();
         self.serve_backlog();
         self.merge_still();
+        self.go_on_departing();
         self.go_on_ending(drained);
         self.publish_ledger();
         drained
@@ -221,9 +229,23 @@ impl Shard {
         for _ in 0..LETTERS_A_TURN {
             match self.post.take() {
                 Some(Letter::Newborn(newborn)) => self.adopt(*newborn),
-                Some(Letter::Shutdown) => self.phase = Phase::Draining { until: self.now + DRAIN_MS },
+                Some(Letter::Errand(errand)) => return self.run_errand(errand),
+                Some(Letter::Notice { window_ms, presence }) => self.begin_departure(window_ms, presence),
+                Some(Letter::Shutdown) => {
+                    self.phase = Phase::Draining { until: self.now + DRAIN_MS };
+                    // Who is still here gets all that was published before being closed.
+                    self.departure = None;
+                }
                 None => return,
             }
+        }
+    }
+
+    /// One a turn: it looks at each subscriber. Who asked may have given up meanwhile.
+    fn run_errand(&mut self, errand: Errand) {
+        match errand {
+            Errand::Census(query, reply) => drop(reply.send(self.census(query))),
+            Errand::Evict(serial, reply) => drop(reply.send(self.evict(serial))),
         }
     }
 
@@ -304,13 +326,18 @@ impl Shard {
     }
 
     fn has_work(&self) -> bool {
-        !self.backlog.is_empty() || !self.ready.is_empty() || self.walk.is_some() || !self.post.is_empty()
+        !self.backlog.is_empty()
+            || !self.ready.is_empty()
+            || self.walk.is_some()
+            || self.is_telling()
+            || !self.post.is_empty()
     }
 
     fn publish_ledger(&mut self) {
         self.ledger.subscribers = self.members.len() as u64;
         self.ledger.cohorts = self.index.cohorts_len() as u64;
         self.stats.publish(&self.ledger);
+        self.latency.publish(&self.stats);
     }
 
     async fn sleep(&self) {

@@ -3,6 +3,7 @@
 //! A file a promise or topic; `harness` starts and reads the server, `client` speaks to it. Nothing here looks inside the server:
 //! what a test knows it was sent, or it stands on `/metrics`. Invariant: no test waits for a time, each waits for a state.
 
+mod admin;
 mod client;
 mod crowd;
 mod faults_client;

@@ -25,6 +25,8 @@ pub struct Mark {
     pub base: u64,
     /// It is the answer to a subscription: nothing was sent before it.
     pub snapshot: bool,
+    /// When the first of the records that it stands for came, in the shard's milliseconds.
+    pub since_ms: u64,
 }
 
 /// A record that waits where it is, in the ring.
@@ -65,6 +67,8 @@ pub enum Taken {
 pub struct Outbox {
     /// Rest of a record's frame that the kernel took the beginning of; the record waits until the last byte is taken.
     torn: Vec<u8>,
+    /// When it was torn, in the shard's milliseconds.
+    torn_at_ms: u64,
     /// Control frames and answers, ahead of data; the first one's beginning may have been taken.
     control: Vec<u8>,
     /// The kernel took less than offered; nothing is offered before the socket is writable again.
@@ -101,9 +105,10 @@ impl Outbox {
     }
 
     /// Keeps the rest of a record's frame that was cut.
-    pub fn tear(&mut self, rest: &[u8]) {
+    pub fn tear(&mut self, rest: &[u8], now_ms: u64) {
         debug_assert!(self.torn.is_empty(), "a second frame was begun before the first was finished");
         self.torn.extend_from_slice(rest);
+        self.torn_at_ms = now_ms;
     }
 
     /// The rest of the torn frame.
@@ -135,11 +140,11 @@ impl Outbox {
     }
 
     /// A record of a `latest` channel arrived; `base` is the sequence before it.
-    pub fn mark(&mut self, slot: Slot, base: u64, snapshot: bool) -> Taken {
+    pub fn mark(&mut self, slot: Slot, base: u64, snapshot: bool, now_ms: u64) -> Taken {
         if self.bases.contains_key(&slot) {
             return Taken::Conflated;
         }
-        self.bases.insert(slot, Mark { slot, base, snapshot });
+        self.bases.insert(slot, Mark { slot, base, snapshot, since_ms: now_ms });
         self.marks.push_back(slot);
         Taken::Waits
     }
@@ -179,6 +184,15 @@ impl Outbox {
         } else if let Some(queued) = self.queue.pop_front() {
             self.queued_bytes -= queued.bytes as usize;
         }
+    }
+
+    /// Since when the oldest of the records that wait does, in the shard's milliseconds. `came_at`: when the record at a position did.
+    #[must_use]
+    pub fn waiting_since(&self, came_at: impl FnOnce(u64) -> u64) -> Option<u64> {
+        let torn = (!self.torn.is_empty()).then_some(self.torn_at_ms);
+        let marked = self.marks.front().and_then(|slot| self.bases.get(slot)).map(|mark| mark.since_ms);
+        let queued = self.queue.front().map(|queued| came_at(queued.position));
+        [torn, marked, queued].into_iter().flatten().min()
     }
 
     /// Takes away what waits of a channel; how many records that was.
@@ -269,7 +283,7 @@ mod tests {
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Latest(slot) => {
-                        let taken = outbox.mark(slot, number as u64, false);
+                        let taken = outbox.mark(slot, number as u64, false, number as u64);
                         prop_assert_eq!(taken == Taken::Conflated, marks.contains(&slot));
                         if taken == Taken::Waits { marks.push(slot); }
                     }
@@ -319,7 +333,7 @@ mod tests {
     #[test]
     fn a_torn_record_waits_until_its_last_byte() {
         let mut outbox = Outbox::default();
-        outbox.tear(b"rest");
+        outbox.tear(b"rest", 0);
         assert_eq!(outbox.pending(), 1);
         assert!(!outbox.torn_taken(3));
         assert_eq!((outbox.torn(), outbox.pending()), (&b"t"[..], 1));
