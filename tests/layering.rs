@@ -21,17 +21,21 @@ const UNFINISHED: [&str; 2] = ["todo", "unimplemented"];
 /// What each stage may name besides itself; `a::b` allows that module of `a` alone. The first match of a path wins.
 const ARROWS: &[(&str, &[&str])] = &[
     ("channel", &[]),
+    ("histogram", &[]),
     ("record", &["channel"]),
     ("ring", &[]),
-    ("ingest", &["ring", "record", "channel"]),
+    ("ingest", &["ring", "record", "channel", "histogram"]),
     ("dialect", &["record", "channel"]),
     ("subscriber", &["dialect", "channel"]),
-    ("shard", &["ring", "record", "channel", "dialect", "subscriber"]),
+    ("shard", &["ring", "record", "channel", "histogram", "dialect", "subscriber"]),
     ("front", &["ring", "record", "subscriber", "dialect", "channel", "shard::mailbox"]),
     ("feed", &["record", "channel"]),
     // The program's commands start the server; the rest of control knows public faces only.
     ("control/commands", &["server", "feed"]),
-    ("control", &["channel", "record", "ring", "ingest", "subscriber", "shard", "front", "feed"]),
+    (
+        "control",
+        &["channel", "histogram", "record", "ring", "ingest", "subscriber", "shard", "front", "feed"],
+    ),
     (
         "server",
         &["channel", "record", "ring", "ingest", "dialect", "subscriber", "shard", "front", "control"],

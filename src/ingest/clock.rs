@@ -23,6 +23,12 @@ impl Now {
             monotonic_ns: in_ns(monotonic.tv_sec, monotonic.tv_nsec),
         }
     }
+
+    /// Nanoseconds since it was read.
+    pub(super) fn age_ns(self) -> u64 {
+        let monotonic = clock_gettime(ClockId::Monotonic);
+        in_ns(monotonic.tv_sec, monotonic.tv_nsec).saturating_sub(self.monotonic_ns)
+    }
 }
 
 // A clock set before 1970 reads as 1970; nothing else here can be negative.
