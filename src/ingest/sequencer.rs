@@ -362,3 +362,6 @@ fn refusal(refused: Refused) -> Refusal {
 fn too_large() -> Refusal {
     Refusal::new(RefusalCode::TooLarge, "the payload is over the limit")
 }
+
+#[cfg(test)]
+mod tests;

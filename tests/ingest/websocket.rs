@@ -10,12 +10,12 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::{Message, WebSocket};
 
-fn connect(stage: &Stage, path: &str) -> WebSocket<TcpStream> {
+pub(crate) fn connect(stage: &Stage, path: &str) -> WebSocket<TcpStream> {
     let url = format!("ws://{}{path}", stage.address);
     tungstenite::client(url, stage.tcp()).expect("a handshake").0
 }
 
-fn ask(socket: &mut WebSocket<TcpStream>, message: &str) -> String {
+pub(crate) fn ask(socket: &mut WebSocket<TcpStream>, message: &str) -> String {
     socket.send(Message::text(message)).expect("a stage that reads");
     socket.read().expect("an answer").into_text().expect("a text").to_string()
 }
