@@ -41,6 +41,7 @@ pub mod line;
 mod aging;
 mod clock;
 mod faults;
+mod frames;
 mod http;
 mod intake;
 mod line_feed;

@@ -1,5 +1,6 @@
 //! Envelopes over `GET /ingest`, driven by a client of another make.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 
@@ -127,6 +128,14 @@ fn a_socket_that_ends_inside_a_message_is_counted() {
     socket.get_ref().shutdown(std::net::Shutdown::Write).expect("a connection");
     assert_eq!(close_code(&mut socket), None);
     assert_eq!(stage.stats.cut_off.load(Ordering::Relaxed), 1);
+    // Inside a frame, in its head and behind it; and between two, which is no harm.
+    for (bytes, cut_off) in [(&b"\x81"[..], 2), (b"\x81\x85abcd12", 3), (b"\x8a\x80abcd", 3), (b"", 3)] {
+        let mut socket = connect(&stage, "/ingest");
+        socket.get_mut().write_all(bytes).expect("a stage that reads");
+        socket.get_ref().shutdown(std::net::Shutdown::Write).expect("a connection");
+        assert_eq!(close_code(&mut socket), None);
+        assert_eq!(stage.stats.cut_off.load(Ordering::Relaxed), cut_off, "{bytes:?}");
+    }
 }
 
 #[test]
