@@ -24,4 +24,9 @@ impl Now {
         let micros = u64::try_from(wall.tv_nsec).unwrap_or(0) / 1_000;
         Self { wall_us: seconds * 1_000_000 + micros, monotonic_ns: monotonic_ns() }
     }
+
+    /// Nanoseconds since it was read.
+    pub(super) fn age_ns(self) -> u64 {
+        monotonic_ns().saturating_sub(self.monotonic_ns)
+    }
 }

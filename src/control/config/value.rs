@@ -159,7 +159,9 @@ impl WrittenRule {
         use WrittenDelivery::{Every, Latest};
         let delivery = match (self.delivery, self.merge) {
             (None, None) => {
-                return Err(r#"missing field `delivery`; write delivery = "every" or "latest", or a `merge`"#);
+                return Err(
+                    r#"missing field `delivery`; write delivery = "every" or "latest", or a `merge`"#,
+                );
             }
             (Some(Latest), Some(_)) => {
                 return Err(

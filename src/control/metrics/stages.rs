@@ -31,6 +31,8 @@ pub(super) fn write_ingest(stats: &ingest::Stats, page: &mut Page<'_>) -> fmt::R
         ("tapecast_ingest_broken_connections", "Connections closed because they broke HTTP or the WebSocket's protocol.", &stats.broken),
         ("tapecast_ingest_bad_requests", "HTTP requests refused whole: unknown path, wrong method, no sound handshake.", &stats.bad_requests),
         ("tapecast_ingest_expired_channels", "Channels that expired.", &stats.expired),
+        ("tapecast_ingest_told_stale", "Times that a channel was told stale.", &stats.told_stale),
+        ("tapecast_ingest_told_live", "Times that a stale channel was told live again.", &stats.told_live),
     ] {
         page.counter(name, help, read(count))?;
     }
@@ -42,6 +44,7 @@ pub(super) fn write_ingest(stats: &ingest::Stats, page: &mut Page<'_>) -> fmt::R
         &stats.publish.snapshot(),
     )?;
     page.gauge("tapecast_ingest_connections", "Feed connections now.", read(&stats.connections))?;
+    page.gauge("tapecast_ingest_stale_channels", "Channels that are stale now.", read(&stats.stale_channels))?;
     page.gauge("tapecast_ingest_ordinal", "Newest ordinal published.", read(&stats.ordinal))
 }
 
