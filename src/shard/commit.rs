@@ -134,7 +134,7 @@ impl Shard {
     }
 
     /// Of the first mark's run so much went; how many records. Its window begins when it is through.
-    fn run_went(&mut self, outbox: &mut Outbox, to: u64) -> u64 {
+    fn run_went(&self, outbox: &mut Outbox, to: u64) -> u64 {
         let slot = outbox.mark(0).map(Mark::slot);
         let records = outbox.merged_to(to);
         let is_through = outbox.mark(0).map(Mark::slot) != slot;
