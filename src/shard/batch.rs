@@ -203,9 +203,10 @@ impl Shard {
         reads: &mut usize,
         batch: &mut Batch,
     ) -> Result<(), Laid> {
+        // Who goes on from events is sent them by a mark only where nothing else waits behind it.
+        let may_end = shape == Shape::Sse && outbox.queued(0).is_none() && !outbox.has_parked();
         for (place, mark) in (0..).map_while(|place| outbox.mark(place).map(|mark| (place, mark))) {
-            let is_last = outbox.mark(place + 1).is_none() && outbox.queued(0).is_none();
-            let ends = is_last && !outbox.has_parked();
+            let ends = may_end && outbox.mark(place + 1).is_none();
             match mark {
                 Mark::Merge(run) => self.lay_run(run, shape, ends, reads, batch)?,
                 Mark::Snapshot(_) | Mark::Newest { .. } => {

@@ -31,10 +31,7 @@ pub(super) struct Member {
     pub(super) serial: u32,
     /// Its latest torn frame, told apart from those before.
     pub(super) tear: u32,
-    /// The timer that counts; earlier ones of this subscriber are passed over.
-    timer: u32,
-    /// When it comes; `MAX`: it has come.
-    timer_at: Millis,
+    timers: Timers,
     /// It has a channel at a chosen rate, and stays off the fast path.
     is_rated: bool,
     /// `Some`: it stands among the restless; whether its cohort has changed since it was put there.
@@ -65,6 +62,30 @@ impl Member {
     /// Notes whether it has one; whether it had.
     pub(super) fn set_rated(&mut self, is_rated: bool) -> bool {
         std::mem::replace(&mut self.is_rated, is_rated)
+    }
+}
+
+/// When a subscriber's timers come; `MAX`: none is set. Windows of chosen rates are short and come often, so they have one of their
+/// own, and leave none behind for a deadline that is far away.
+struct Timers {
+    deadline: Millis,
+    due: Millis,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { deadline: Millis::MAX, due: Millis::MAX }
+    }
+}
+
+impl Timers {
+    /// It is this late.
+    fn came(&mut self, now: Millis) {
+        for at in [&mut self.deadline, &mut self.due] {
+            if *at <= now {
+                *at = Millis::MAX;
+            }
+        }
     }
 }
 
@@ -105,8 +126,7 @@ impl Shard {
             ear: self.ready.waker(id),
             serial,
             tear: 0,
-            timer: 0,
-            timer_at: Millis::MAX,
+            timers: Timers::default(),
             is_rated: false,
             unrest: None,
             listed: false,
@@ -192,16 +212,16 @@ impl Shard {
         self.serial
     }
 
-    /// Whether this is the timer that counts of a subscriber who is still here.
-    pub(super) fn is_current(&self, id: SubscriberId, timer: u32) -> bool {
-        self.members.get(id as usize).is_some_and(|member| member.timer == timer)
+    /// Whether a timer is one of a subscriber who is still here.
+    pub(super) fn is_here(&self, id: SubscriberId, serial: u32) -> bool {
+        self.members.get(id as usize).is_some_and(|member| member.serial == serial)
     }
 
-    /// Its timer has come: do what is due and set it again.
+    /// A timer of its has come: do what is due and set it again.
     pub(super) fn tick(&mut self, id: SubscriberId) {
         let now = self.now;
         let member = &mut self.members[id as usize];
-        member.timer_at = Millis::MAX;
+        member.timers.came(now);
         if member.outbox.as_mut().is_some_and(|outbox| outbox.unpark(now)) {
             self.has_backlog(id);
         }
@@ -249,30 +269,33 @@ impl Shard {
         asked.is_some_and(|asked| self.now >= asked + millis(self.options.pong_timeout))
     }
 
-    /// Sets the timer to the next deadline, unless it comes earlier as it is. Each subscriber has one that counts.
+    /// Sets a timer to its next deadlines, unless one comes early enough as it is.
     pub(super) fn set_timer(&mut self, id: SubscriberId) {
         let deadline = self.deadline(id);
-        if self.members[id as usize].timer_at <= deadline {
-            return;
-        }
-        let timer = self.next_serial();
         let member = &mut self.members[id as usize];
-        (member.timer, member.timer_at) = (timer, deadline);
-        self.wheel.set(deadline, (id, timer));
+        let due = member.outbox.as_ref().and_then(|outbox| outbox.next_due());
+        if deadline < member.timers.deadline {
+            member.timers.deadline = deadline;
+            self.wheel.set(deadline, (id, member.serial));
+        }
+        if let Some(due) = due
+            && due < member.timers.due.min(member.timers.deadline)
+        {
+            member.timers.due = due;
+            self.wheel.set(due, (id, member.serial));
+        }
     }
 
     fn deadline(&self, id: SubscriberId) -> Millis {
         let member = &self.members[id as usize];
         let unfinished = member.partial_since.map(|since| since + millis(self.options.close_timeout));
         let unanswered = member.unanswered_since.map(|since| since + millis(self.options.pong_timeout));
-        let due = member.outbox.as_ref().and_then(|outbox| outbox.next_due());
         match member.life {
             Life::Condemned { at, .. } => at,
             Life::Closing { deadline, .. } => deadline,
             Life::Newborn(_) | Life::Open => (member.pinged_at + millis(self.options.ping_every))
                 .min(unanswered.unwrap_or(Millis::MAX))
-                .min(unfinished.unwrap_or(Millis::MAX))
-                .min(due.unwrap_or(Millis::MAX)),
+                .min(unfinished.unwrap_or(Millis::MAX)),
         }
     }
 

@@ -236,8 +236,8 @@ impl Shard {
     fn run_timers(&mut self) {
         let mut due = std::mem::take(&mut self.buffers.due);
         self.wheel.advance(self.now, &mut due);
-        for (id, timer) in due.drain(..) {
-            if self.is_current(id, timer) {
+        for (id, serial) in due.drain(..) {
+            if self.is_here(id, serial) {
                 self.tick(id);
             }
         }

@@ -214,10 +214,6 @@ impl Marks {
         self.marks.values().map(Mark::records).sum()
     }
 
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
     pub(super) fn has_parked(&self) -> bool {
         !self.parked.is_empty()
     }

@@ -129,17 +129,6 @@ impl Outbox {
     pub fn control_taken(&mut self, bytes: usize) {
         self.control.drain(..bytes);
     }
-
-    /// Whether something could be sent now.
-    #[must_use]
-    pub fn has_ready(&self) -> bool {
-        let bytes = !(self.torn.rest.is_empty() && self.control.is_empty());
-        bytes || !self.notices.is_empty() || !self.gaps.is_empty() || self.has_ready_records()
-    }
-
-    fn has_ready_records(&self) -> bool {
-        !self.resumes.is_empty() || self.marks.has_ready() || !self.queue.is_empty()
-    }
 }
 
 /// What comes in.
@@ -152,11 +141,6 @@ impl Outbox {
     /// Records that are to be sent again to a subscriber that came back; what is newer of their channel waits behind them.
     pub fn resume(&mut self, missed: Stretch) {
         self.resumes.push_back(missed);
-    }
-
-    /// These will not come: told before anything of the channel that is marked or queued.
-    pub fn lose(&mut self, gap: Gap) {
-        self.gaps.add(gap);
     }
 
     /// The channel's newest record is to be sent as a snapshot, which stands for all that waits of it; how many records that was.

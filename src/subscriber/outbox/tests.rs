@@ -351,7 +351,6 @@ proptest! {
             take(step, &mut outbox, &mut naive);
             prop_assert_eq!(next(&outbox), naive.next());
             prop_assert_eq!(outbox.pending(), naive.pending());
-            prop_assert_eq!(outbox.has_ready(), naive.next().is_some());
             prop_assert_eq!(outbox.next_due(), naive.parked.iter().map(|(due, _)| *due).min());
             prop_assert_eq!(outbox.queued_bytes(), naive.queue.iter().map(bytes).sum::<usize>());
             prop_assert!(outbox.queued_bytes() <= BYTES_MAX);
