@@ -3,7 +3,6 @@
 //! Runs on the shard's thread. Invariant: a request is carried out whole or refused whole, and answered once.
 
 use super::index::{CohortId, SubscriberId};
-use super::tally::Fate;
 use super::worker::Shard;
 use crate::channel::ChannelName;
 use crate::dialect::{
@@ -71,6 +70,7 @@ impl Shard {
             self.leave_fast_path(id);
         }
         let sequences = channels.iter().map(|name| self.join(id, own, name, wanted.snapshot)).collect();
+        self.note_rates(id);
         self.has_backlog(id);
         Ok(sequences)
     }
@@ -99,13 +99,8 @@ impl Shard {
             return sequence;
         }
         self.ledger.subscriptions += 1;
-        if snapshot
-            && sequence > 0
-            && let Some(outbox) = self.members[id as usize].outbox.as_mut()
-        {
-            outbox.mark(slot, 0, true, self.now);
-            self.is_due(id, 1);
-            self.ledger.pending += 1;
+        if snapshot && sequence > 0 {
+            self.owe_snapshot(id, slot);
         }
         sequence
     }
@@ -115,18 +110,12 @@ impl Shard {
         let own = self.own_cohort(id);
         for name in channels {
             let Some(slot) = self.index.find(name) else { continue };
-            if !self.index.remove(own, slot) {
-                continue;
-            }
-            self.ledger.subscriptions -= 1;
-            if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
-                let before = outbox.queued_bytes();
-                let gone = outbox.withdraw(slot);
-                self.ledger.queued_bytes -= (before - outbox.queued_bytes()) as u64;
-                self.ledger.pending -= gone;
-                self.note(id, Fate::Withdrawn, gone);
+            if self.index.remove(own, slot) {
+                self.ledger.subscriptions -= 1;
+                self.withdraw(id, slot);
             }
         }
+        self.note_rates(id);
         self.is_restless(id);
     }
 

@@ -32,8 +32,9 @@ pub(super) struct Member {
     pub(super) serial: u32,
     /// Its latest torn frame, told apart from those before.
     pub(super) tear: u32,
-    /// The timer that counts; earlier ones of this subscriber are passed over.
-    timer: u32,
+    timers: Timers,
+    /// It has a channel at a chosen rate, and stays off the fast path.
+    is_rated: bool,
     /// `Some`: it stands among the restless; whether its cohort has changed since it was put there.
     pub(super) unrest: Option<bool>,
     /// It stands in the backlog.
@@ -45,7 +46,8 @@ pub(super) struct Member {
     /// It closed or broke the protocol: what it still sends means nothing, only its end is waited for.
     pub(super) finished: bool,
     pub(super) pinged_at: Millis,
-    pub(super) heard_pong_at: Millis,
+    /// Since when a ping was sent and no pong came.
+    pub(super) unanswered_since: Option<Millis>,
     /// Since when a frame or message is half-read.
     pub(super) partial_since: Option<Millis>,
     pub(super) peer: SocketAddr,
@@ -56,6 +58,42 @@ pub(super) struct Member {
     /// It was told that the server ends.
     pub(super) seen_off: bool,
     _permit: Permit,
+}
+
+impl Member {
+    /// Whether it has a channel at a chosen rate.
+    pub(super) fn is_rated(&self) -> bool {
+        self.is_rated
+    }
+
+    /// Notes whether it has one; whether it had.
+    pub(super) fn set_rated(&mut self, is_rated: bool) -> bool {
+        std::mem::replace(&mut self.is_rated, is_rated)
+    }
+}
+
+/// When a subscriber's timers come; `MAX`: none is set. Windows of chosen rates are short and come often, so they have one of their
+/// own, and leave none behind for a deadline that is far away.
+struct Timers {
+    deadline: Millis,
+    due: Millis,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { deadline: Millis::MAX, due: Millis::MAX }
+    }
+}
+
+impl Timers {
+    /// It is this late.
+    fn came(&mut self, now: Millis) {
+        for at in [&mut self.deadline, &mut self.due] {
+            if *at <= now {
+                *at = Millis::MAX;
+            }
+        }
+    }
 }
 
 /// Where a subscriber stands between birth and end.
@@ -95,14 +133,16 @@ impl Shard {
             ear: self.ready.waker(id),
             serial,
             tear: 0,
-            timer: 0,
+            timers: Timers::default(),
+            is_rated: false,
             unrest: None,
             listed: false,
             deaf: false,
             unread: Vec::new(),
             finished: false,
             pinged_at: self.spread_ping(serial),
-            heard_pong_at: self.now,
+            // Until it is born it is not asked, and has as long to become writable.
+            unanswered_since: Some(self.now),
             partial_since: None,
             peer,
             agent,
@@ -137,6 +177,7 @@ impl Shard {
             return;
         }
         let Life::Newborn(first) = std::mem::replace(&mut member.life, Life::Open) else { return };
+        member.unanswered_since = None;
         let (opening, read_ahead) = *first;
         self.enter_index(id, opening.shape);
         self.greet(id);
@@ -181,16 +222,20 @@ impl Shard {
         self.serial
     }
 
-    /// Whether this is the timer that counts of a subscriber who is still here.
-    pub(super) fn is_current(&self, id: SubscriberId, timer: u32) -> bool {
-        self.members.get(id as usize).is_some_and(|member| member.timer == timer)
+    /// Whether a timer is one of a subscriber who is still here.
+    pub(super) fn is_here(&self, id: SubscriberId, serial: u32) -> bool {
+        self.members.get(id as usize).is_some_and(|member| member.serial == serial)
     }
 
-    /// Its timer has come: do what is due and set it again.
+    /// A timer of its has come: do what is due and set it again.
     pub(super) fn tick(&mut self, id: SubscriberId) {
         let now = self.now;
-        let member = &self.members[id as usize];
-        match member.life {
+        let member = &mut self.members[id as usize];
+        member.timers.came(now);
+        if member.outbox.as_mut().is_some_and(|outbox| outbox.unpark(now)) {
+            self.has_backlog(id);
+        }
+        match self.members[id as usize].life {
             Life::Condemned { reason, at } if at <= now => self.close(id, reason),
             Life::Closing { reason, deadline, .. } if deadline <= now => return self.cut(id, reason),
             Life::Newborn(_) | Life::Open | Life::Condemned { .. } | Life::Closing { .. } => {}
@@ -204,40 +249,68 @@ impl Shard {
     }
 
     fn check_pulse(&mut self, id: SubscriberId) {
-        let member = &self.members[id as usize];
-        if self.now >= self.leaves_at(member) {
+        if self.now >= self.leaves_at(&self.members[id as usize]) {
             return self.close(id, CloseReason::Shutdown);
         }
-        if self.now >= member.heard_pong_at + millis(self.options.pong_timeout) {
+        if self.is_mute(id) && matches!(self.members[id as usize].life, Life::Open) {
+            // The shard may have been held up itself: a pong that is there counts.
+            self.hear(id);
+            if !self.members.contains(id as usize) {
+                return;
+            }
+        }
+        if self.is_mute(id) {
             return self.close(id, CloseReason::PongTimeout);
         }
+        let member = &self.members[id as usize];
         if member.partial_since.is_some_and(|since| self.now >= since + millis(self.options.close_timeout)) {
             return self.close(id, CloseReason::ReadTimeout);
         }
         if self.now >= member.pinged_at + millis(self.options.ping_every) {
-            self.members[id as usize].pinged_at = self.now;
-            if matches!(self.members[id as usize].life, Life::Open) {
+            let member = &mut self.members[id as usize];
+            member.pinged_at = self.now;
+            if matches!(member.life, Life::Open) {
+                member.unanswered_since.get_or_insert(self.now);
                 self.send_control(id, Opcode::Ping, b"");
             }
         }
     }
 
-    /// Sets the timer to the next deadline. Each subscriber has one that counts.
+    /// Whether a ping has waited too long for its pong.
+    fn is_mute(&self, id: SubscriberId) -> bool {
+        let asked = self.members[id as usize].unanswered_since;
+        asked.is_some_and(|asked| self.now >= asked + millis(self.options.pong_timeout))
+    }
+
+    /// Sets a timer to its next deadlines, unless one comes early enough as it is.
     pub(super) fn set_timer(&mut self, id: SubscriberId) {
-        let timer = self.next_serial();
-        let leaves_at = self.leaves_at(&self.members[id as usize]);
+        let deadline = self.deadline(id);
         let member = &mut self.members[id as usize];
-        member.timer = timer;
+        let due = member.outbox.as_ref().and_then(|outbox| outbox.next_due());
+        if deadline < member.timers.deadline {
+            member.timers.deadline = deadline;
+            self.wheel.set(deadline, (id, member.serial));
+        }
+        if let Some(due) = due
+            && due < member.timers.due.min(member.timers.deadline)
+        {
+            member.timers.due = due;
+            self.wheel.set(due, (id, member.serial));
+        }
+    }
+
+    fn deadline(&self, id: SubscriberId) -> Millis {
+        let member = &self.members[id as usize];
         let unfinished = member.partial_since.map(|since| since + millis(self.options.close_timeout));
-        let deadline = match member.life {
+        let unanswered = member.unanswered_since.map(|since| since + millis(self.options.pong_timeout));
+        match member.life {
             Life::Condemned { at, .. } => at,
             Life::Closing { deadline, .. } => deadline,
             Life::Newborn(_) | Life::Open => (member.pinged_at + millis(self.options.ping_every))
-                .min(member.heard_pong_at + millis(self.options.pong_timeout))
+                .min(unanswered.unwrap_or(Millis::MAX))
                 .min(unfinished.unwrap_or(Millis::MAX))
-                .min(leaves_at),
-        };
-        self.wheel.set(deadline, (id, timer));
+                .min(self.leaves_at(member)),
+        }
     }
 
     /// Begins the close handshake. The subscriber gets no more records.
@@ -283,6 +356,7 @@ impl Shard {
             return;
         }
         let own = self.leave_fast_path(id);
+        self.set_rated(id, false);
         self.ledger.subscriptions -= self.index.cohort(own).slots.len() as u64;
         self.index.dissolve(own);
         let member = &mut self.members[id as usize];

@@ -10,7 +10,11 @@
 //! | `fanout` | the cycle's arenas and ranges |
 //! | `index` | channels to cohorts to subscribers |
 //! | `aside` | from the fast path to the side: what of a cycle waits for a subscriber |
+//! | `told` | what is told beside records on the fast path |
 //! | `singles` | subscribers off the fast path, served one by one |
+//! | `batch`, `chain` | what is offered to one of them at once, read from the ring |
+//! | `commit` | what went leaves the outbox, and is counted |
+//! | `owed` | what is owed beside what the cursor brings: snapshots, missed records, rates |
 //! | `inbound`, `commands` | what clients send, and doing it |
 //! | `life` | birth, deadlines and end of a subscriber |
 //! | `tally` | one subscriber's ledger, in step with the shard's |
@@ -23,8 +27,11 @@
 use std::time::Duration;
 
 mod aside;
+mod batch;
 pub mod census;
+mod chain;
 mod commands;
+mod commit;
 mod cycle;
 mod departure;
 mod fanout;
@@ -35,6 +42,7 @@ mod lapped;
 mod latency;
 mod life;
 pub mod mailbox;
+mod owed;
 mod ready;
 mod singles;
 pub mod stats;
@@ -42,6 +50,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod told;
 mod worker;
 
 pub use tally::Tally;

@@ -13,6 +13,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::Options;
+use super::batch::Batch;
 use super::cycle::Drain;
 use super::departure::Departure;
 use super::fanout::Fanout;
@@ -132,7 +133,7 @@ pub(super) struct Buffers {
     /// What stands around a payload.
     pub(super) label: Vec<u8>,
     /// Frames encoded for one subscriber alone.
-    pub(super) batch: Vec<u8>,
+    pub(super) batch: Batch,
     pub(super) due: Vec<(SubscriberId, u32)>,
     /// Cohorts of one off the fast path that a record matched.
     pub(super) singles: Vec<CohortId>,
@@ -210,8 +211,13 @@ impl Shard {
         self.publish_ledger();
     }
 
-    pub(super) fn turn(&mut self) -> Drain {
-        self.now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    fn turn(&mut self) -> Drain {
+        self.turn_at(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX))
+    }
+
+    /// One turn, at a time that never falls.
+    pub(super) fn turn_at(&mut self, now: Millis) -> Drain {
+        self.now = now;
         self.take_letters();
         self.run_timers();
         self.serve_ready();
@@ -252,8 +258,8 @@ impl Shard {
     fn run_timers(&mut self) {
         let mut due = std::mem::take(&mut self.buffers.due);
         self.wheel.advance(self.now, &mut due);
-        for (id, timer) in due.drain(..) {
-            if self.is_current(id, timer) {
+        for (id, serial) in due.drain(..) {
+            if self.is_here(id, serial) {
                 self.tick(id);
             }
         }
@@ -336,6 +342,7 @@ impl Shard {
     fn publish_ledger(&mut self) {
         self.ledger.subscribers = self.members.len() as u64;
         self.ledger.cohorts = self.index.cohorts_len() as u64;
+        debug_assert!(self.ledger.adds_up(), "{:?}", self.ledger);
         self.stats.publish(&self.ledger);
         self.latency.publish(&self.stats);
     }

@@ -215,3 +215,10 @@ proptest! {
         pair.check();
     }
 }
+
+impl Index {
+    /// A slot's subscribers have chosen a rate.
+    pub(in crate::shard) fn rate(&mut self, slot: SlotId, every_ms: u32) {
+        self.slots[slot as usize].every_ms = every_ms;
+    }
+}

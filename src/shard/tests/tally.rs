@@ -2,10 +2,14 @@
 //!
 //! Single-threaded, over real sockets. Invariant: no test waits for a time.
 
+use std::io::Write as _;
+
 use proptest::prelude::*;
 
+use super::super::census::{Query, Sort};
 use super::super::life::Life;
 use super::*;
+use crate::subscriber::outbox::Pace;
 
 const CHANNELS: [&str; 3] = ["a@trade", "b@ticker", "c@ticker"];
 const SUBSCRIBERS: usize = 3;
@@ -124,8 +128,8 @@ fn the_census_knows_who_waits_longest() {
         bench.shard.leave_fast_path(id);
         let outbox = bench.shard.members[id as usize].outbox.as_mut().unwrap();
         outbox.blocked = true;
-        outbox.mark(1, 0, false, now_ms);
-        outbox.mark(0, 0, false, 900);
+        outbox.newest(1, 0, 1, Pace { every_ms: 0, now: now_ms });
+        outbox.newest(0, 0, 1, Pace { every_ms: 0, now: 900 });
         bench.shard.ledger.pending += 2;
     }
     bench.shard.members[3].tally.conflated = 7;
