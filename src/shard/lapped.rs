@@ -6,6 +6,7 @@
 use super::OnGap;
 use super::cycle::{Took, id_of};
 use super::index::SlotId;
+use super::timers::part_of;
 use super::worker::Shard;
 use crate::dialect::shape::GapReason;
 use crate::ring::Position;
@@ -87,7 +88,6 @@ impl Shard {
 
     /// When a subscriber that lost records is closed.
     pub(super) fn spread(&self, serial: u32) -> u64 {
-        // Serials are dense, so a multiplicative hash spreads them evenly.
-        self.now + u64::from(serial.wrapping_mul(0x9E37_79B9)) * SPREAD_MS / (1 << 32)
+        self.now + part_of(serial, SPREAD_MS)
     }
 }

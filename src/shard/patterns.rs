@@ -63,7 +63,7 @@ impl Shard {
 
     /// The rate at which a cohort's patterns want a channel, as far as the channel can have one.
     pub(super) fn rate_of(&self, cohort: CohortId, name: &ChannelName, rule: Rule) -> u32 {
-        let every_ms = self.index.rate(cohort, name, None).unwrap_or(0);
+        let every_ms = self.index.wanted_rate(cohort, name, None).unwrap_or(0);
         if rule.delivery.is_conflatable() { every_ms } else { 0 }
     }
 

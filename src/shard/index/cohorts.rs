@@ -248,7 +248,7 @@ impl Index {
     }
 
     /// The rate at which a cohort's patterns want a channel, the fastest of those that match. `None`: none matches.
-    pub(in crate::shard) fn rate(
+    pub(in crate::shard) fn wanted_rate(
         &self,
         cohort: CohortId,
         name: &ChannelName,

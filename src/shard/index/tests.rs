@@ -172,7 +172,7 @@ impl Pair {
     /// Joins a channel because a pattern matches.
     fn join(&mut self, cohort: CohortId, place: usize) {
         let (name, info) = (name(place), self.info(place));
-        let every_ms = self.index.rate(cohort, &name, None).unwrap();
+        let every_ms = self.index.wanted_rate(cohort, &name, None).unwrap();
         let before = self.index.find(cohort, &name);
         if before.is_some_and(|slot| self.index.cohort(cohort).is_named(slot)) {
             return;
@@ -238,7 +238,7 @@ impl Pair {
         let found = self.index.find(own, &name(place)).filter(|&it| self.index.cohort(own).is_named(it));
         assert_eq!(found.is_some(), had);
         let Some(slot) = found else { return };
-        match self.info(place).filter(|_| self.index.rate(own, &name(place), None).is_some()) {
+        match self.info(place).filter(|_| self.index.wanted_rate(own, &name(place), None).is_some()) {
             Some(_) if self.index.slot(slot).channel.is_some() => {
                 self.index.unname(own, slot);
                 self.join(own, place);
@@ -257,7 +257,7 @@ impl Pair {
         let joined: Vec<_> = slots.into_iter().filter(|slot| joined(&self.index, slot)).collect();
         let sources: Vec<_> = joined.iter().map(|&slot| self.index.slot(slot).source.clone()).collect();
         for (&slot, source) in joined.iter().zip(&sources) {
-            if self.index.rate(own, source, Some(&pattern(of))).is_none() {
+            if self.index.wanted_rate(own, source, Some(&pattern(of))).is_none() {
                 assert!(self.index.remove(own, slot));
             }
         }
@@ -431,5 +431,12 @@ proptest! {
         prop_assert_eq!(pair.index.cohorts_len(), 1);
         pair.step(&Step::Expire(later));
         pair.check();
+    }
+}
+
+impl Index {
+    /// A slot's subscribers have chosen a rate.
+    pub(in crate::shard) fn rate(&mut self, slot: SlotId, every_ms: u32) {
+        self.slots[slot as usize].every_ms = every_ms;
     }
 }

@@ -389,7 +389,7 @@ fn a_subscriber_that_is_gone_is_not_searched_for() {
     bench.shard.options.resume_records_max = 10_000;
     bench.shard.obey(FIRST, frame.to_string().as_bytes());
     assert!(bench.shard.members[FIRST as usize].joining.is_some());
-    bench.shard.close(FIRST, crate::subscriber::close::CloseReason::Shutdown);
+    bench.shard.close(FIRST, CloseReason::Shutdown);
     bench.turn();
     assert_eq!(close_code(&mut client), 1001);
     assert!(bench.shard.joiners.is_empty());
