@@ -29,6 +29,8 @@ pub(super) enum Laid {
     More,
     /// The turn's reads are used up.
     OutOfReads,
+    /// All but records: what was missed is still being looked for, and goes first.
+    Joining,
     /// What comes next was overwritten, and that ends the subscriber.
     Lost,
 }
@@ -137,6 +139,9 @@ impl Shard {
         batch.lay_bytes(outbox)?;
         // Who has left the index is sent no more than that.
         let Some(cohort) = self.members[id as usize].cohort else { return Ok(()) };
+        if self.members[id as usize].joining.is_some() {
+            return Err(Laid::Joining);
+        }
         let shape = self.index.cohort(cohort).shape;
         self.lose_overwritten(id, outbox, shape)?;
         self.lay_notices(outbox, shape, batch)?;

@@ -16,6 +16,7 @@
 //! | `commit` | what went leaves the outbox, and is counted |
 //! | `owed` | what is owed beside what the cursor brings: snapshots, missed records, rates |
 //! | `inbound`, `commands` | what clients send, and doing it |
+//! | `subscribe`, `patterns`, `resume` | who joins which channel, when, and from where on |
 //! | `life` | birth, deadlines and end of a subscriber |
 //! | `tally` | one subscriber's ledger, in step with the shard's |
 //! | `census` | subscribers as the operator sees them, and closing one |
@@ -43,9 +44,12 @@ mod latency;
 mod life;
 pub mod mailbox;
 mod owed;
+mod patterns;
 mod ready;
+mod resume;
 mod singles;
 pub mod stats;
+mod subscribe;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -40,9 +40,13 @@ impl Shard {
         self.leave_fast_path(id);
         let pace = self.pace(slot);
         let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
+        // It takes the place of whatever came while what was missed was looked for.
+        let replaced = outbox.withdraw(slot);
         outbox.newest(slot, base, newest, pace);
         self.is_due(id, 1);
+        self.note(id, Fate::Conflated, replaced);
         self.ledger.pending += 1;
+        self.ledger.pending -= replaced;
         self.has_backlog(id);
     }
 
@@ -68,8 +72,7 @@ impl Shard {
     /// A subscriber's slots have changed: whoever has a rated one is off the fast path for as long as that is so.
     pub(super) fn note_rates(&mut self, id: SubscriberId) {
         let Some(cohort) = self.members[id as usize].cohort else { return };
-        let slots = &self.index.cohort(cohort).slots;
-        let is_rated = slots.iter().any(|&slot| self.index.slot(slot).every_ms > 0);
+        let is_rated = self.index.is_rated(cohort);
         self.set_rated(id, is_rated);
         if is_rated {
             self.leave_fast_path(id);

@@ -25,6 +25,8 @@ pub(super) enum Flow {
     OutOfReads,
     /// A record that counts was overwritten before it could be sent, and that ends the subscriber.
     Lost,
+    /// What it missed is still being looked for, and goes first.
+    Joining,
     /// The connection failed.
     Broken,
 }
@@ -102,6 +104,7 @@ impl Shard {
             Flow::Done => self.sent_all(id),
             Flow::Full => self.is_blocked(id),
             Flow::OutOfReads => self.has_backlog(id),
+            Flow::Joining => {}
             Flow::Lost => self.close(id, CloseReason::Slow),
             Flow::Broken => self.bury(id, CloseReason::ClientVanished),
         }
@@ -144,6 +147,7 @@ impl Shard {
                 (Ok(()), Laid::More) => {}
                 (Ok(()), Laid::All) => return Flow::Done,
                 (Ok(()), Laid::OutOfReads) => return Flow::OutOfReads,
+                (Ok(()), Laid::Joining) => return Flow::Joining,
                 (Ok(()), Laid::Lost) => return Flow::Lost,
             }
         }

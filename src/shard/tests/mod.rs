@@ -8,6 +8,7 @@ mod holes;
 mod laid;
 mod rated;
 mod slow;
+mod subscribe;
 mod tally;
 
 use std::io::Read as _;
@@ -206,7 +207,7 @@ impl Bench {
 
     /// The slot of a name that somebody subscribes to.
     fn slot(&self, name: &str) -> u32 {
-        self.shard.index.find(&ChannelName::parse(name).unwrap()).unwrap()
+        self.shard.index.slots_named(&ChannelName::parse(name).unwrap()).next().unwrap()
     }
 }
 
