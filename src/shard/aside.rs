@@ -62,7 +62,7 @@ impl Shard {
     }
 
     /// Counts a record that was put aside, and those that were dropped for it.
-    fn was_put_aside(&mut self, id: SubscriberId, taken: Result<(Taken, u64), Overflow>) {
+    pub(super) fn was_put_aside(&mut self, id: SubscriberId, taken: Result<(Taken, u64), Overflow>) {
         let Ok((taken, dropped)) = taken else {
             self.ledger.abandoned += 1;
             self.condemned.push((id, CloseReason::Slow));

@@ -38,10 +38,9 @@ impl Shard {
         self.leave_fast_path(id);
         let pace = self.pace(slot);
         let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
-        outbox.newest(slot, base, newest, pace);
+        let taken = outbox.newest(slot, base, newest, pace);
         self.ledger.matched += 1;
-        self.ledger.pending += 1;
-        self.has_backlog(id);
+        self.was_put_aside(id, Ok((taken, 0)));
     }
 
     /// A channel is left: what waits of it is taken back.
