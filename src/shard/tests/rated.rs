@@ -72,6 +72,22 @@ fn who_chose_a_rate_is_off_the_fast_path_until_it_chose_none() {
 }
 
 #[test]
+fn a_thousand_windows_leave_no_timers_behind() {
+    let mut bench = Bench::new();
+    let mut client = bench.subscriber(&["a@ticker"]);
+    text(&mut client);
+    bench.rate("a@ticker", 10);
+    for sequence in 1..=1000 {
+        bench.publish("a@ticker", (0, 0), sequence, 4);
+        bench.turn_after(5);
+    }
+    assert_eq!(bench.shard.wheel.len(), 2, "one to its window's end, one to its next ping");
+    assert_eq!(told(&mut client, 3), ["1", "3+1", "5+1"]);
+    assert!((480..=520).contains(&bench.shard.ledger.delivered), "{:?}", bench.shard.ledger);
+    bench.assert_adds_up();
+}
+
+#[test]
 fn a_rated_channel_is_encoded_for_nobody_else() {
     let mut bench = Bench::new();
     let _client = bench.subscriber(&["a@ticker"]);
