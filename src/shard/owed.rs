@@ -4,9 +4,10 @@
 //! taken out of it has its place in the ledger.
 
 use super::index::{SlotId, SubscriberId};
+use super::timers::Millis;
 use super::worker::Shard;
 use crate::ring::Entry;
-use crate::subscriber::outbox::{Pace, Stretch};
+use crate::subscriber::outbox::{Outbox, Pace, Stretch};
 
 impl Shard {
     /// The newest record of a slot's channel, filled in when the socket has room. It stands for all that waits of the channel.
@@ -81,6 +82,20 @@ impl Shard {
         let was_rated = self.members[id as usize].set_rated(is_rated);
         self.ledger.rated += u64::from(is_rated);
         self.ledger.rated -= u64::from(was_rated);
+    }
+
+    /// Nothing more will come: what waits for its time is sent now.
+    pub(super) fn send_parked(&mut self) {
+        let has_parked = |outbox: &Outbox| outbox.has_parked();
+        let parked =
+            self.members.iter().filter(|(_, member)| member.outbox.as_deref().is_some_and(has_parked));
+        let parked: Vec<_> = parked.map(|(id, _)| id as SubscriberId).collect();
+        for id in parked {
+            if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
+                outbox.unpark(Millis::MAX);
+            }
+            self.has_backlog(id);
+        }
     }
 
     /// How often a slot may be sent, now.
