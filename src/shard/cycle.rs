@@ -222,10 +222,12 @@ pub(super) fn write_frame(
         frame::write_head(opcode, opening.len() + payload_bytes + shape.close().len(), out);
     }
     out.extend_from_slice(opening);
+    let payload = out.len();
     if ring.copy_body(entry, Head::BYTES, out).is_err() {
         out.truncate(start);
         return Err(Lapped);
     }
+    shape.fit(out, payload);
     out.extend_from_slice(shape.close());
     Ok(())
 }
