@@ -3,6 +3,7 @@
 //! Runs on the thread that called it, which also serves the admin listener. Invariant: every thread that it started has ended when it
 //! returns, or the error says which one died.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -12,13 +13,13 @@ use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::channel::Catalogue;
 use crate::control::admin::Admin;
 use crate::control::config::Config;
 use crate::control::metrics::Sources;
-use crate::front::{self, Front};
+use crate::front::{self, Front, Market};
 use crate::ingest::{self, Ingest};
 use crate::ring::{self, InvalidOptions, Publisher, Ring};
 use crate::shard::mailbox::Mailbox;
@@ -126,8 +127,14 @@ impl Parts {
         threads.spawn("ingest".to_owned(), Stage::Feeds, async move || {
             ingest.run(publisher, catalogue, move |number| bells[number].notify_one(), stop).await;
         })?;
+        let market = Market::new(Arc::clone(&self.ring), Arc::clone(&self.catalogue), epoch);
         let (front, mailboxes, stop) = (self.front, threads.mailboxes.clone(), threads.stop.subscribe());
-        threads.spawn("front".to_owned(), Stage::Feeds, async move || front.run(mailboxes, stop).await)?;
+        let is_shut = threads.front_is_shut();
+        threads.spawn("front".to_owned(), Stage::Front, async move || {
+            let streams = front.run(market, mailboxes, stop).await;
+            drop(is_shut);
+            streams.end().await;
+        })?;
         let sources = Sources {
             shards: stats,
             ingest: self.ingest_stats,
@@ -163,8 +170,10 @@ async fn oversee(
     ready.store(false, Ordering::Relaxed);
     threads.stop.send_replace(true);
     threads.join(Stage::Feeds).await?;
+    threads.wait_for_front().await;
     threads.mailboxes.iter().for_each(Mailbox::shut_down);
     threads.join(Stage::Shards).await?;
+    threads.join(Stage::Front).await?;
     stop_admin.send_replace(true);
     admin.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
     Ok(())
@@ -173,10 +182,12 @@ async fn oversee(
 /// Which threads end together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Ingest and front: what lets things in.
+    /// What lets records in.
     Feeds,
     /// What lets things out.
     Shards,
+    /// What lets subscribers in, and speaks for the shards with some of them. It ends when nobody is left there.
+    Front,
 }
 
 /// The threads, and how they are told to end and tell that they have.
@@ -184,6 +195,8 @@ struct Threads {
     running: Vec<(String, Stage, JoinHandle<()>)>,
     mailboxes: Vec<Mailbox>,
     stop: watch::Sender<bool>,
+    /// Ends when the front hands nothing over any more.
+    front_is_shut: Option<oneshot::Receiver<Infallible>>,
     obituaries: mpsc::Receiver<String>,
     obituary: mpsc::Sender<String>,
 }
@@ -211,6 +224,7 @@ impl Threads {
             running: Vec::new(),
             mailboxes: Vec::new(),
             stop: watch::Sender::new(false),
+            front_is_shut: None,
             obituaries,
             obituary,
         }
@@ -234,6 +248,21 @@ impl Threads {
         Ok(())
     }
 
+    /// To be dropped when the front hands nothing over any more.
+    fn front_is_shut(&mut self) -> oneshot::Sender<Infallible> {
+        let (sender, receiver) = oneshot::channel();
+        self.front_is_shut = Some(receiver);
+        sender
+    }
+
+    /// Waits until no shard gets another subscriber.
+    async fn wait_for_front(&mut self) {
+        if let Some(is_shut) = self.front_is_shut.take() {
+            // Nothing is ever sent: the end is the message.
+            let _ = is_shut.await;
+        }
+    }
+
     /// Waits for the threads of a stage; any thread that dies of a panic meanwhile ends the waiting.
     async fn join(&mut self, stage: Stage) -> Result<(), Error> {
         while self.running.iter().any(|(_, of, _)| *of == stage) {
@@ -242,7 +271,7 @@ impl Threads {
                 continue;
             };
             let (name, of, handle) = self.running.swap_remove(place);
-            if handle.join().is_err() || of != stage {
+            if handle.join().is_err() || (of != stage && of != Stage::Front) {
                 return Err(Error::Died(name));
             }
         }

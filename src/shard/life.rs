@@ -10,6 +10,7 @@ use super::index::{CohortId, SubscriberId};
 use super::mailbox::{Newborn, Permit};
 use super::timers::Millis;
 use super::worker::Shard;
+use crate::dialect::shape::Framing;
 use crate::dialect::{Hello, Opening, Outcome, RequestId, Shape};
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::frame::{self, Opcode};
@@ -156,13 +157,17 @@ impl Shard {
     }
 
     fn subscribe_first(&mut self, id: SubscriberId, opening: &Opening) {
-        if opening.subscribe.channels.is_empty() {
+        if opening.subscribe.channels.is_empty() && opening.subscribe.patterns.is_empty() {
             return;
         }
         if let Err(fault) = self.subscribe(id, &opening.subscribe) {
             let mut text = Vec::new();
             opening.dialect.answer(&RequestId(None), &Outcome::Refused(&fault), &mut text);
             self.say(id, &text);
+            if self.members[id as usize].socket.framing() == Framing::EventStream {
+                // It cannot ask for anything else.
+                self.close(id, CloseReason::Refused);
+            }
         }
     }
 
@@ -194,7 +199,11 @@ impl Shard {
     }
 
     fn check_pulse(&mut self, id: SubscriberId) {
-        let member = &self.members[id as usize];
+        let member = &mut self.members[id as usize];
+        if member.socket.framing() == Framing::EventStream && !member.control_waits() {
+            // Nobody answers a heartbeat there: that the last one was taken says as much.
+            member.heard_pong_at = self.now;
+        }
         if self.now >= member.heard_pong_at + millis(self.options.pong_timeout) {
             return self.close(id, CloseReason::PongTimeout);
         }
@@ -230,9 +239,11 @@ impl Shard {
         if matches!(self.members[id as usize].life, Life::Closing { .. }) {
             return;
         }
-        let mut close = Vec::new();
-        frame::write_close(reason, &mut close);
-        self.end_with(id, reason, &close, false);
+        let member = &self.members[id as usize];
+        // The reader of an event stream has no word for having heard it: the end of the stream follows.
+        let heard = member.socket.framing() == Framing::EventStream;
+        let close = member.closing_words(reason);
+        self.end_with(id, reason, &close, heard);
     }
 
     /// The client closed: its frame is answered, and the connection ends once the answer is sent.
