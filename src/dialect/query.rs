@@ -175,8 +175,21 @@ mod tests {
         assert_eq!(read("61f0a:12"), Some(("61f0a".into(), ResumeFrom::Ordinal(12))));
         assert_eq!(read("a:b:0"), Some(("a:b".into(), ResumeFrom::Ordinal(0))));
         let long = format!("{}:1", "e".repeat(EPOCH_BYTES_MAX + 1));
-        for bad in ["", ":", "1", "e:", ":1", "e:-1", "e:+1", "e: 1", "e:1x", "e:18446744073709551616", " e:1", "é:1", &long]
-        {
+        for bad in [
+            "",
+            ":",
+            "1",
+            "e:",
+            ":1",
+            "e:-1",
+            "e:+1",
+            "e: 1",
+            "e:1x",
+            "e:18446744073709551616",
+            " e:1",
+            "é:1",
+            &long,
+        ] {
             assert_eq!(read(bad), None, "{bad:?}");
         }
     }

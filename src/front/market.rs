@@ -84,10 +84,17 @@ impl Market {
     }
 
     /// Appends a record in the native shape; `out` is as it was when this fails.
-    pub(super) fn push(&self, entry: &Entry, name: &str, mark: Mark, out: &mut Vec<u8>) -> Result<(), Lapped> {
+    pub(super) fn push(
+        &self,
+        entry: &Entry,
+        name: &str,
+        mark: Mark,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Lapped> {
         let head = Head::from_words(self.ring.body_words(entry)?);
         let (before, sequence) = (out.len(), entry.sequence);
-        Shape::Native.open(&Label { channel: name, sequence, wall_us: head.wall_us, mark, resume: None }, out);
+        Shape::Native
+            .open(&Label { channel: name, sequence, wall_us: head.wall_us, mark, resume: None }, out);
         self.ring.copy_body(entry, Head::BYTES, out).inspect_err(|Lapped| out.truncate(before))?;
         out.extend_from_slice(Shape::Native.close());
         Ok(())
@@ -106,7 +113,8 @@ impl Market {
                 return false;
             }
             let page = first..first.saturating_add(PLACES_A_PAGE);
-            let newest = page.filter_map(|channel| self.ring.latest(channel)).map(|entry| entry.ordinal).max();
+            let newest =
+                page.filter_map(|channel| self.ring.latest(channel)).map(|entry| entry.ordinal).max();
             self.is_published(newest.unwrap_or(0));
             yield_now().await;
         }

@@ -16,8 +16,11 @@ use crate::dialect::shape::{GapReason, Mark, Notice};
 use crate::record;
 use crate::ring::{Entry, Position};
 
-/// Records of an answer: bounds what is kept of them until it is written.
+/// Records looked at for an answer: bounds what is kept of them until it is written.
 const RECORDS_MAX: usize = 16 * 1024;
+
+/// Bytes of JSON around a payload, about.
+const LABEL_BYTES: usize = 128;
 
 /// Headers read before others get their turn.
 const READS_A_TURN: usize = 1024;
@@ -25,12 +28,13 @@ const READS_A_TURN: usize = 1024;
 /// Bytes written before others get their turn.
 const BYTES_A_TURN: usize = 256 * 1024;
 
-/// A record to be given.
+/// A record above the cursor.
 #[derive(Clone, Copy, Debug)]
 struct Missed {
     ordinal: u64,
     sequence: u64,
     position: Position,
+    bytes: usize,
     /// Its channel's place in the list of those asked for.
     channel: usize,
     mark: Mark,
@@ -41,6 +45,8 @@ pub(super) struct Haul {
     /// Everything up to this ordinal is in.
     upto: u64,
     records: Vec<Missed>,
+    /// Of which channels not all was found, or too much: their newest record stands for all.
+    broken: Vec<bool>,
     reads: usize,
 }
 
@@ -53,29 +59,30 @@ pub(super) fn newest(market: &Market, channels: &[ChannelInfo]) -> u64 {
 }
 
 impl Haul {
-    /// Finds what these channels hold above `after` and up to `upto`; without `after`, each channel's latest record. Who missed more than `records_max`
-    /// records of a channel, or some that the ring no longer holds, gets its latest record as a snapshot.
+    /// Finds what these channels hold above `after` and up to `upto`; without `after`, each channel's latest record. Who missed more
+    /// than `records_max` records of a channel, or some that the ring no longer holds, gets the newest one as a snapshot.
+    ///
+    /// It is cut at about so many bytes; at one record at the earliest.
     pub(super) async fn of(
         market: &Market,
         channels: &[ChannelInfo],
-        after: Option<u64>,
-        upto: u64,
-        records_max: usize,
+        (after, upto): (Option<u64>, u64),
+        (records_max, bytes_max): (usize, usize),
     ) -> Self {
-        let mut haul = Self { upto, records: Vec::new(), reads: 0 };
+        let broken = vec![after.is_none(); channels.len()];
+        let mut haul = Self { upto, records: Vec::new(), broken, reads: 0 };
         for (channel, info) in channels.iter().enumerate() {
             let Some(latest) = market.latest(info) else { continue };
             haul.walk(market, channel, latest, after, records_max).await;
-            if haul.records.len() >= 2 * RECORDS_MAX {
-                haul.keep_oldest();
-            }
         }
         haul.keep_oldest();
         haul.records.sort_unstable_by_key(|record| record.ordinal);
+        haul.cut(bytes_max);
         haul
     }
 
-    /// Walks one channel's chain back from its latest record.
+    /// Walks one channel's chain back from its latest record. To the cursor even where that is too much: how far the answer will reach
+    /// is not known yet, and the newest record up to there is wanted.
     async fn walk(
         &mut self,
         market: &Market,
@@ -84,47 +91,40 @@ impl Haul {
         after: Option<u64>,
         records_max: usize,
     ) {
-        let (first, mut entry) = (self.records.len(), latest);
-        let mut left = if after.is_some() { records_max } else { usize::MAX };
-        let is_whole = loop {
-            if after.is_some_and(|after| entry.ordinal <= after) {
-                break true;
-            }
-            if left == 0 {
-                break false;
-            }
-            left -= 1;
+        let (mut found, mut entry) = (0, latest);
+        while after.is_none_or(|after| entry.ordinal > after) {
+            found += 1;
             if entry.ordinal <= self.upto {
                 self.records.push(Missed::new(&entry, channel));
                 if after.is_none() {
-                    break false;
+                    return;
                 }
             }
             if is_first(&entry) {
-                break true;
+                break;
             }
             self.rest().await;
             let previous = entry.previous.and_then(|position| market.ring.entry(position).ok());
-            let Some(previous) = previous else { break false };
+            let Some(previous) = previous else {
+                self.broken[channel] = true;
+                return;
+            };
             entry = previous;
-        };
-        if !is_whole {
-            // Of what is not all there, the newest is the state. Where even that is above the ordinal, it is for the next poll.
-            self.records.truncate(first + 1);
-            if let Some(newest) = self.records.get_mut(first) {
-                newest.mark = Mark::Snapshot;
-            }
         }
+        self.broken[channel] |= found > records_max;
     }
 
     async fn rest(&mut self) {
         self.reads += 1;
+        if self.records.len() >= 2 * RECORDS_MAX {
+            self.keep_oldest();
+        }
         if self.reads.is_multiple_of(READS_A_TURN) {
             yield_now().await;
         }
     }
 
-    /// Keeps the oldest records, as many as an answer may hold; what is newer is for the next poll.
+    /// Keeps the oldest records, as many as may be looked at; what is newer is for the next poll.
     fn keep_oldest(&mut self) {
         if self.records.len() <= RECORDS_MAX {
             return;
@@ -135,28 +135,45 @@ impl Haul {
         self.records.truncate(RECORDS_MAX);
     }
 
-    /// Writes the records one behind another, separated by commas, until so many bytes are there. Everything up to the ordinal that it
-    /// returns was written then; one record always is.
-    pub(super) async fn write(
-        &self,
-        market: &Market,
-        channels: &[ChannelInfo],
-        bytes_max: usize,
-        out: &mut Vec<u8>,
-    ) -> u64 {
-        let (start, mut turn) = (out.len(), out.len());
-        let mut before = self.upto;
-        for record in &self.records {
-            if out.len() - start >= bytes_max {
-                return before;
+    /// Goes up the ordinals while the answer fits, and keeps what belongs into it: of a broken channel the newest record alone.
+    fn cut(&mut self, bytes_max: usize) {
+        let mut newest: Vec<Option<usize>> = vec![None; self.broken.len()];
+        let (mut bytes, mut end) = (0, self.records.len());
+        for (place, record) in self.records.iter().enumerate() {
+            bytes += record.bytes;
+            if self.broken[record.channel] {
+                let replaced = newest[record.channel];
+                bytes -= replaced.map_or(0, |replaced| self.records[replaced].bytes);
             }
+            if bytes > bytes_max && place > 0 {
+                end = place;
+                self.upto = self.records[place - 1].ordinal;
+                break;
+            }
+            newest[record.channel] = Some(place);
+        }
+        self.records.truncate(end);
+        let mut place = 0;
+        self.records.retain_mut(|record| {
+            let is_newest = newest[record.channel] == Some(place);
+            place += 1;
+            if !self.broken[record.channel] {
+                return true;
+            }
+            record.mark = Mark::Snapshot;
+            is_newest
+        });
+    }
+
+    /// Writes the records, separated by commas. Everything up to the ordinal that it returns was written then, or explained.
+    pub(super) async fn write(&self, market: &Market, channels: &[ChannelInfo], out: &mut Vec<u8>) -> u64 {
+        let mut turn = out.len();
+        for record in &self.records {
             if out.len() - turn >= BYTES_A_TURN {
                 turn = out.len();
                 yield_now().await;
             }
-            separate(start, out);
             record.write(market, &channels[record.channel], out);
-            before = record.ordinal;
         }
         self.upto
     }
@@ -164,15 +181,17 @@ impl Haul {
 
 impl Missed {
     fn new(entry: &Entry, channel: usize) -> Self {
-        let Entry { ordinal, sequence, position, .. } = *entry;
+        let Entry { ordinal, sequence, position, body_bytes, .. } = *entry;
         // The first record of a channel that took the name of one that expired follows on nothing that a client may have.
         let mark = if is_first(entry) && sequence > 1 { Mark::Snapshot } else { Mark::Live };
-        Self { ordinal, sequence, position, channel, mark }
+        Self { ordinal, sequence, position, bytes: body_bytes as usize + LABEL_BYTES, channel, mark }
     }
 
-    /// Writes the record, or where it was overtaken meanwhile, that it will not come.
+    /// Writes the record, or where it was overtaken meanwhile, that it will not come. For a snapshot nothing: the next poll finds the
+    /// same hole, and a newer record that stands for it.
     fn write(&self, market: &Market, info: &ChannelInfo, out: &mut Vec<u8>) {
-        let name = info.name.as_str();
+        let (start, name) = (out.len(), info.name.as_str());
+        separate(out);
         let entry = market.ring.entry(self.position);
         if entry.is_ok_and(|entry| market.push(&entry, name, self.mark, out).is_ok()) {
             return;
@@ -182,10 +201,14 @@ impl Missed {
             true => market.push(entry, name, self.mark, out).map(|()| true),
             false => Ok(false),
         });
-        if again != Some(true) {
-            let gap = Notice::Gap { from: self.sequence, to: self.sequence, reason: GapReason::Slow };
-            Shape::Native.tell(name, &gap, out);
+        if again == Some(true) {
+            return;
         }
+        if self.mark == Mark::Snapshot {
+            return out.truncate(start);
+        }
+        let gap = Notice::Gap { from: self.sequence, to: self.sequence, reason: GapReason::Slow };
+        Shape::Native.tell(name, &gap, out);
     }
 }
 
@@ -194,9 +217,9 @@ fn is_first(entry: &Entry) -> bool {
     entry.sequence == 1 || entry.flags & record::FIRST != 0
 }
 
-/// Appends what stands between two elements.
-pub(super) fn separate(start: usize, out: &mut Vec<u8>) {
-    if out.len() > start {
+/// Appends what stands between two elements of an array that is written without its brackets.
+pub(super) fn separate(out: &mut Vec<u8>) {
+    if !out.is_empty() {
         out.push(b',');
     }
 }

@@ -41,7 +41,9 @@ pub(super) async fn answer(call: &Call, query: &str) -> Result<Answer, Refused> 
     let wait_ms = query::number(query, "wait_ms", WAIT_MS_MAX)?.unwrap_or(WAIT_MS);
     let market = &call.shared.market;
     let after = match cursor {
-        Some((epoch, ordinal)) if *epoch == *market.epoch && !market.is_to_come(ordinal).await => Some(ordinal),
+        Some((epoch, ordinal)) if *epoch == *market.epoch && !market.is_to_come(ordinal).await => {
+            Some(ordinal)
+        }
         // Another numbering, or one that this server has not come to: what the client has means nothing here.
         _ => None,
     };
@@ -134,7 +136,8 @@ impl<'a> View<'a> {
 
     /// A place among those who wait, by the channels they watch.
     fn room(&self, call: &Call) -> Result<OwnedSemaphorePermit, Refused> {
-        let watched = self.names.channels.len().max(self.channels.len()).clamp(WATCHED_MIN, super::WATCHED_MAX);
+        let watched =
+            self.names.channels.len().max(self.channels.len()).clamp(WATCHED_MIN, super::WATCHED_MAX);
         let watched = u32::try_from(watched).unwrap_or(u32::MAX);
         let room = call.shared.room.watched.clone().try_acquire_many_owned(watched);
         room.map_err(|_| Refused::busy("too many polls wait"))
@@ -153,7 +156,8 @@ impl<'a> View<'a> {
             }
             *looked = position;
         }
-        self.stale_now().count() != self.stale.len() || self.stale_now().any(|name| !self.stale.contains(name))
+        self.stale_now().count() != self.stale.len()
+            || self.stale_now().any(|name| !self.stale.contains(name))
     }
 
     /// The answer, and where it ends.
@@ -165,8 +169,8 @@ impl<'a> View<'a> {
         let upto = newest(self.market, &self.channels).max(after.unwrap_or(0));
         self.survey().await?;
         let records_max = call.shared.options.resume_records_max;
-        let haul = Haul::of(self.market, &self.channels, after, upto, records_max).await;
-        let upto = haul.write(self.market, &self.channels, bytes_max, &mut records).await;
+        let haul = Haul::of(self.market, &self.channels, (after, upto), (records_max, bytes_max)).await;
+        let upto = haul.write(self.market, &self.channels, &mut records).await;
         self.write_states(&mut records);
         let mut body = format!(r#"{{"cursor":"{}:{upto}","records":["#, self.market.epoch).into_bytes();
         body.extend_from_slice(&records);
@@ -183,7 +187,7 @@ impl<'a> View<'a> {
                 false if self.stale.contains(&info.name) => Notice::Live,
                 false => continue,
             };
-            separate(0, out);
+            separate(out);
             Shape::Native.tell(info.name.as_str(), &state, out);
         }
     }
