@@ -5,6 +5,8 @@
 
 mod client;
 mod crowd;
+mod events;
+mod fallbacks;
 mod faults_client;
 mod faults_feed;
 mod handshake;
