@@ -89,9 +89,18 @@ fn a_silent_stream_has_a_heartbeat_and_owes_no_pong() {
 
 #[test]
 fn what_only_a_shard_can_refuse_ends_the_stream() {
-    let server = Server::start(1, &[&SMALL[..], &["limits.channels=2"]].concat());
+    let settings = ["limits.channels=2", "limits.pattern_channels=2"];
+    let server = Server::start(1, &[&SMALL[..], &settings].concat());
     let (status, answer) = get(&server, "/v1/sse?channels=a@b,c@d,e@f");
     assert_eq!((status, answer["code"].as_str()), (400, Some("too_many_channels")));
+    let mut feed = Feed::connect(&server);
+    ["a@trade", "b@trade", "c@trade"].into_iter().for_each(|channel| publish(&mut feed, channel, 1..=1));
+    let mut events = Events::connect(&server, "channels=*@trade", None);
+    let error = events.next().unwrap();
+    assert_eq!((error.name.as_str(), error.json()["code"].as_str()), ("error", Some("too_many_channels")));
+    let close = events.next().unwrap();
+    assert_eq!((close.name.as_str(), close.json()["code"].as_u64()), ("close", Some(1008)));
+    assert_eq!(events.next(), None);
 }
 
 #[test]
