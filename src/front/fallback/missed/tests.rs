@@ -129,6 +129,8 @@ fn busy() -> impl Strategy<Value = Vec<usize>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     /// A ring of a few hundred records, laps included; and with nothing more to come, everybody has the last of everything.
     #[test]
     fn every_step_is_explained(
