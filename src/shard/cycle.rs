@@ -349,10 +349,12 @@ pub(super) fn write_frame(
     let bytes = (entry.body_bytes as usize).saturating_sub(Head::BYTES);
     let start = out.len();
     open_frame(shape, &head, label, bytes, opening, out);
+    let payload = out.len();
     if ring.copy_body(entry, Head::BYTES, out).is_err() {
         out.truncate(start);
         return Err(Lapped);
     }
+    shape.fit(out, payload);
     out.extend_from_slice(shape.close());
     Ok(())
 }
