@@ -51,6 +51,7 @@ impl Shard {
                 held = Some(entry);
                 break;
             }
+            self.tell_missed_state(next);
             next += 1;
         }
         self.finish_cycle();
@@ -58,6 +59,19 @@ impl Shard {
             self.admit_channel(id_of(&entry));
         }
         self.walk = (next < end).then_some(Walk { next, end, resumed_at });
+    }
+
+    /// What was told of a channel's state may have been overtaken by the lap.
+    fn tell_missed_state(&mut self, place: u32) {
+        if !self.index.is_subscribed(place) {
+            return;
+        }
+        let Some(info) = self.catalogue.at(place) else { return };
+        let mut slots = self.index.first_slot_of(info.id);
+        while let Some(slot) = slots {
+            slots = self.index.slot(slot).next;
+            self.tell_stale(slot, info.stale);
+        }
     }
 
     /// Records that count were lost before one of this slot. Where that cannot be told, its subscribers are closed when the cycle is

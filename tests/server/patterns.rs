@@ -116,7 +116,7 @@ fn a_pattern_joins_no_more_than_it_may() {
 }
 
 #[test]
-fn a_channel_that_expired_comes_back_to_its_patterns_above_its_last_sequence() {
+fn a_channel_that_expired_comes_back_to_its_patterns() {
     let server = Server::start(1, &["channel.expire_after=300ms"]);
     let mut feed = Feed::connect(&server);
     let mut subscriber = Subscriber::native(&server);

@@ -193,10 +193,8 @@ impl Index {
             return;
         }
         let key = self.key(cohort);
-        if !self.cohorts.by_key.contains_key(&key) {
-            self.cohorts.by_key.insert(key, cohort);
-            self.cohorts.slab[cohort as usize].open = true;
-        }
+        let opened = *self.cohorts.by_key.entry(key).or_insert(cohort);
+        self.cohorts.slab[cohort as usize].open = opened == cohort;
     }
 
     /// Adds a pattern at a rate to a cohort of one, in the place of the same pattern at another rate.

@@ -239,6 +239,11 @@ impl Index {
         self.channels.get(id.index as usize).filter(|seen| seen.generation == id.generation)?.slot
     }
 
+    /// Whether somebody subscribes to the channel at this place.
+    pub(super) fn is_subscribed(&self, place: u32) -> bool {
+        self.channels.get(place as usize).is_some_and(|seen| seen.slot.is_some())
+    }
+
     /// The slots of a name; none where nobody subscribes to it.
     pub(super) fn slots_named(&self, source: &ChannelName) -> impl Iterator<Item = SlotId> {
         self.list(self.by_source.get(source).copied())

@@ -311,9 +311,9 @@ impl Pair {
     }
 
     fn check(&self) {
-        for place in 0..NAMES.len() {
+        for (place, text) in NAMES.iter().enumerate() {
             if !self.channels[place].exists || self.channels[place].sequence > 0 {
-                assert_eq!(self.reached(place), self.expected(place), "{}", NAMES[place]);
+                assert_eq!(self.reached(place), self.expected(place), "{text}");
             }
             self.check_slots(place);
         }

@@ -7,6 +7,7 @@ mod basics;
 mod holes;
 mod laid;
 mod rated;
+mod resume;
 mod slow;
 mod subscribe;
 mod tally;
