@@ -11,6 +11,7 @@
 mod check;
 mod clock;
 mod feed;
+mod figures;
 mod frame;
 mod idle;
 mod latency;
@@ -51,6 +52,8 @@ enum Tool {
     /// Subscribers of a check in a process of their own
     #[command(hide = true)]
     CheckReader(check::ReaderArguments),
+    /// Measure what keeping the promises costs
+    Figures(figures::FiguresArguments),
     /// Peer: a bare epoll loop that sends prepared frames (the roof)
     Bare(peers::PeerArguments),
     /// Peer: a task and a queue a connection over fastwebsockets
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Tool::Run(arguments) => run::main(&arguments),
         Tool::Check(arguments) => check::main(&arguments),
         Tool::CheckReader(arguments) => check::reader_main(&arguments),
+        Tool::Figures(arguments) => figures::main(&arguments),
         Tool::Bare(arguments) => peers::bare::main(&arguments),
         Tool::Obvious(arguments) => peers::obvious::main(&arguments),
     };

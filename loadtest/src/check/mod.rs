@@ -21,7 +21,9 @@ mod subscriber;
 mod tape;
 mod trail;
 
+pub(crate) use connection::{Connection, Heard};
 pub(crate) use metrics::Metrics;
+pub(crate) use plan::{delivery, is_conflatable};
 pub(crate) use play::{play, times};
 pub(crate) use reader::{ReaderArguments, main as reader_main};
 pub(crate) use tape::Tape;
@@ -89,7 +91,9 @@ pub(crate) struct ServerArguments {
 impl ServerArguments {
     /// Starts it, with these settings before those of the arguments.
     pub(crate) fn start(&self, settings: &[&str]) -> io::Result<Server> {
-        let mut command = vec![self.program.to_string_lossy().into_owned(), "serve".to_owned()];
+        // What it would say of each subscriber that hangs up is not asked here.
+        let mut command = vec!["env".to_owned(), "TAPECAST_LOG=warn".to_owned()];
+        command.extend([self.program.to_string_lossy().into_owned(), "serve".to_owned()]);
         for listener in ["--listen", "--ingest-listen", "--admin-listen"] {
             command.extend([listener.to_owned(), "127.0.0.1:0".to_owned()]);
         }

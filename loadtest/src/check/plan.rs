@@ -95,7 +95,8 @@ impl PlanArguments {
     /// By name what takes a rate; or by patterns, where a rate passes over what does not.
     fn rated_wish(&self, random: &mut Rng, names: &[String]) -> Wish {
         let every_ms = [100, 250, 1000][random.usize(..3)];
-        let conflatable = (0..names.len()).filter(|channel| self.is_conflatable(&names[*channel]));
+        let conflatable =
+            (0..names.len()).filter(|channel| is_conflatable(&names[*channel], self.plain_depth));
         let mut wish = Wish { role: Role::Rated, channels: Vec::new(), patterns: Vec::new(), every_ms };
         match random.choice(names) {
             Some(name) if random.u8(..3) == 0 => wish.patterns.push(pattern_for(name, random)),
@@ -104,22 +105,22 @@ impl PlanArguments {
         wish.channels.sort_unstable();
         wish
     }
+}
 
-    /// Whether a channel takes a rate.
-    pub(crate) fn is_conflatable(&self, name: &str) -> bool {
-        match name.split_once('@') {
-            Some((_, "bookTicker")) => true,
-            Some((_, "depth")) => !self.plain_depth,
-            _ => false,
-        }
+/// Whether a channel takes a rate.
+pub(crate) fn is_conflatable(name: &str, plain_depth: bool) -> bool {
+    match name.split_once('@') {
+        Some((_, "bookTicker")) => true,
+        Some((_, "depth")) => !plain_depth,
+        _ => false,
     }
+}
 
-    /// The server's rules for the tape's kinds.
-    pub(crate) fn delivery(&self) -> String {
-        let latest = r#"{kind="bookTicker",delivery="latest"}"#;
-        let merge = r#",{kind="depth",merge="binance-depth"}"#;
-        format!("delivery=[{latest}{}]", if self.plain_depth { "" } else { merge })
-    }
+/// The server's rules for a tape's kinds.
+pub(crate) fn delivery(plain_depth: bool) -> String {
+    let latest = r#"{kind="bookTicker",delivery="latest"}"#;
+    let merge = r#",{kind="depth",merge="binance-depth"}"#;
+    format!("delivery=[{latest}{}]", if plain_depth { "" } else { merge })
 }
 
 /// A pattern that matches `name` and few others.

@@ -9,7 +9,7 @@ use super::plan::{Role, Wish};
 use super::reader::Reader;
 use super::report::Report;
 use super::subscriber::Subscriber;
-use super::{CheckArguments, Metrics, Tape, play, times};
+use super::{CheckArguments, Metrics, Tape, delivery, play, times};
 use crate::clock;
 use crate::latency::Summary;
 use crate::server::Server;
@@ -81,7 +81,7 @@ impl Check<'_> {
     }
 
     fn start_server(&self) -> io::Result<Server> {
-        self.arguments.server.start(&[&self.arguments.plan.delivery()])
+        self.arguments.server.start(&[&delivery(self.arguments.plan.plain_depth)])
     }
 
     fn start_readers(&self, server: &Server) -> io::Result<Vec<Reader>> {

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a slow reader takes, bytes a second, and what its kernel holds ahead of it.
 pub(crate) const SLOW_BYTES_PER_S: u64 = 20_000;
-const SLOW_KERNEL_BYTES: usize = 8 * 1024;
+const SLOW_KERNEL_BYTES: usize = 32 * 1024;
 /// Between two of its reads.
 const SLOW_READ_NS: u64 = 50_000_000;
 /// How long one stays who hangs up, at least and at most, and how long it is away at most.
