@@ -13,6 +13,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 const CHANNELS: &str = "channels";
 const INDEX: &str = "index";
@@ -26,7 +27,9 @@ pub(crate) struct Spool(PathBuf);
 impl Spool {
     /// Writes down a tape.
     pub(crate) fn write(tape: &Tape) -> io::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("tapecast-check-{}", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let (process, number) = (std::process::id(), NUMBER.fetch_add(1, Relaxed));
+        let folder = std::env::temp_dir().join(format!("tapecast-check-{process}-{number}"));
         fs::create_dir_all(&folder)?;
         let spool = Self(folder);
         fs::write(spool.0.join(CHANNELS), tape.channels.join("\n"))?;

@@ -19,6 +19,8 @@ mod report;
 mod run;
 mod subscriber;
 mod tape;
+#[cfg(test)]
+mod tests;
 mod trail;
 
 pub(crate) use connection::{Connection, Heard};
