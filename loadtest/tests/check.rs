@@ -5,8 +5,9 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// Short queues, so that what slow readers are owed at the end is read in seconds.
-const SETTINGS: [&str; 4] = ["--set", "outbox.bytes_max=65536", "--set", "socket.notsent_lowat_bytes=16384"];
+/// Short queues, so that what slow readers are owed at the end is read in seconds; and room for a machine that builds meanwhile.
+const SETTINGS: [&str; 6] =
+    ["--set", "outbox.bytes_max=65536", "--set", "socket.notsent_lowat_bytes=16384", "--last-within", "5"];
 
 /// The server's program, built if it is not.
 fn program() -> PathBuf {

@@ -6,10 +6,13 @@
 use super::record::{self, Record, Said};
 use crate::frame::{self, Frame};
 use crate::subscription::Dialect;
-use rustix::net::{AddressFamily, SocketType, connect, ipproto, socket, sockopt};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+
+/// Largest segment of a reader with a small window, as over Ethernet.
+const SEGMENT_BYTES: u32 = 1448;
 
 /// What came.
 pub(crate) enum Heard<'a> {
@@ -40,14 +43,15 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects and asks for the upgrade. `kernel_bytes` bounds what the kernel receives ahead of the reader, where given.
     pub(crate) fn open(to: SocketAddr, kernel_bytes: Option<usize>) -> io::Result<Self> {
-        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let handle = socket(family, SocketType::STREAM, Some(ipproto::TCP))?;
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
         if let Some(bytes) = kernel_bytes {
             // Before connecting: the window that is offered follows from it.
-            sockopt::set_socket_recv_buffer_size(&handle, bytes)?;
+            socket.set_recv_buffer_size(bytes)?;
+            // A window smaller than loopback's segments of 64 KiB stays shut until the sender's kernel asks, for seconds.
+            socket.set_tcp_mss(SEGMENT_BYTES)?;
         }
-        connect(&handle, &to)?;
-        let socket = TcpStream::from(handle);
+        socket.connect(&to.into())?;
+        let socket = TcpStream::from(socket);
         socket.set_nodelay(true)?;
         socket.set_nonblocking(true)?;
         let unsent = Dialect::Native.request(&to.to_string(), None).into_bytes();

@@ -38,30 +38,33 @@ pub(crate) struct Group {
     context: Context,
     /// Least time between two turns, ns.
     pause_ns: u64,
+    /// Within which everybody who reads has to have the last values, from the feed's end.
+    allowed_ns: u64,
 }
 
 impl Group {
-    /// The subscribers of these numbers, not connected yet.
+    /// The subscribers of these numbers, not connected yet: the least time between two turns, and what the last values may
+    /// take from the feed's end, ns.
     pub(crate) fn new(
         plan: &PlanArguments,
         numbers: impl Iterator<Item = usize>,
         to: SocketAddr,
         expected: Arc<Expected>,
-        pause_ns: u64,
+        (pause_ns, allowed_ns): (u64, u64),
     ) -> io::Result<Self> {
         let subscriber = |number| {
             let wish = plan.wish(number, expected.names());
             Subscriber::new(number, wish, plan.random(number), to, &expected)
         };
         let subscribers: Vec<Subscriber> = numbers.map(subscriber).collect();
-        Self::of(subscribers, expected, pause_ns)
+        Self::of(subscribers, expected, (pause_ns, allowed_ns))
     }
 
     /// These subscribers.
     pub(crate) fn of(
         subscribers: Vec<Subscriber>,
         expected: Arc<Expected>,
-        pause_ns: u64,
+        (pause_ns, allowed_ns): (u64, u64),
     ) -> io::Result<Self> {
         let context = Context {
             expected,
@@ -74,7 +77,7 @@ impl Group {
             books: None,
         };
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self { subscribers, epoll, context, pause_ns })
+        Ok(Self { subscribers, epoll, context, pause_ns, allowed_ns })
     }
 
     /// From now on latencies are taken from these times, by place on the tape.
@@ -145,7 +148,7 @@ impl Group {
             self.turn(&mut events, true)?;
         }
         for (subscriber, after_ns) in self.subscribers.iter().zip(after_ns) {
-            subscriber.judge_last(after_ns, super::LAST_WITHIN_NS, &mut self.context);
+            subscriber.judge_last(after_ns, self.allowed_ns, &mut self.context);
         }
         Ok(std::mem::take(&mut self.context.report))
     }

@@ -41,8 +41,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Within which the last values have to be there, from the feed's end.
-const LAST_WITHIN_NS: u64 = 1_000_000_000;
 /// How much slower the healthy may get by the others.
 const RATIO_MAX: f64 = 1.5;
 
@@ -68,6 +66,9 @@ pub(crate) struct CheckArguments {
     /// Seconds that a process is stopped at most
     #[arg(long, default_value_t = 3.0)]
     stop_max: f64,
+    /// Seconds from the feed's end within which everybody who reads has to have the last values
+    #[arg(long, default_value_t = 1.0)]
+    last_within: f64,
     /// Compare the books of slow and fast readers instead
     #[arg(long, conflicts_with_all = ["pairs", "plain_depth"])]
     depth: bool,

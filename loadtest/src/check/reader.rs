@@ -3,10 +3,12 @@
 //! Reader: its one thread, and one that waits for the driver's word. Driver: the main thread, for a reader ends with the thread
 //! that started it. Must not outlive its driver. Invariant: a reader says `ready`, is told `end <ns>`, answers one report.
 
+use super::CheckArguments;
 use super::expected::Expected;
 use super::group::{End, Group, pause_ns};
 use super::plan::{PlanArguments, Role};
 use super::report::Report;
+use crate::clock;
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use std::io::{self, BufRead, BufReader, Write};
@@ -37,6 +39,9 @@ pub(crate) struct ReaderArguments {
     /// Readers that share the role
     #[arg(long)]
     parts: usize,
+    /// Seconds from the feed's end to the last values
+    #[arg(long)]
+    last_within: f64,
     #[command(flatten)]
     plan: PlanArguments,
 }
@@ -48,7 +53,8 @@ pub(crate) fn main(arguments: &ReaderArguments) -> io::Result<()> {
     let expected = Arc::new(Expected::open(&arguments.spool)?);
     let role = arguments.role;
     let numbers = arguments.plan.numbers(role).skip(arguments.part).step_by(arguments.parts);
-    let mut group = Group::new(&arguments.plan, numbers, arguments.to, expected, pause_ns(role))?;
+    let times_ns = (pause_ns(role), clock::seconds(arguments.last_within));
+    let mut group = Group::new(&arguments.plan, numbers, arguments.to, expected, times_ns)?;
     group.gather()?;
     println!("{READY}");
     io::stdout().flush()?;
@@ -83,8 +89,9 @@ impl Reader {
         spool: &Path,
         role: Role,
         part: (usize, usize),
-        plan: &PlanArguments,
+        check: &CheckArguments,
     ) -> io::Result<Self> {
+        let plan = &check.plan;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("check-reader").arg("--spool").arg(spool).args([
             "--to",
@@ -95,6 +102,7 @@ impl Reader {
         command.args(["--part", &part.0.to_string(), "--parts", &part.1.to_string()]);
         command.args(["--subscribers", &plan.subscribers.to_string(), "--seed", &plan.seed.to_string()]);
         command.args(["--channels-each", &plan.channels_each.to_string()]);
+        command.args(["--last-within", &check.last_within.to_string()]);
         if plan.plain_depth {
             command.arg("--plain-depth");
         }

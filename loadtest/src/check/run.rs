@@ -65,7 +65,8 @@ impl Check<'_> {
         let mut readers = if others { self.start_readers(&server)? } else { Vec::new() };
         let numbers = plan.numbers(Role::Healthy);
         let expected = Arc::clone(self.expected);
-        let mut healthy = Group::new(plan, numbers, server.subscribers, expected, pause_ns(Role::Healthy))?;
+        let mut healthy =
+            Group::new(plan, numbers, server.subscribers, expected, self.times_ns(Role::Healthy))?;
         let sent_ns = times(self.tape);
         healthy.measure_from(Arc::clone(&sent_ns));
         healthy.gather()?;
@@ -80,6 +81,10 @@ impl Check<'_> {
         Ok(Outcome { reports, latency, ledger, wrongs })
     }
 
+    fn times_ns(&self, role: Role) -> (u64, u64) {
+        (pause_ns(role), clock::seconds(self.arguments.last_within))
+    }
+
     fn start_server(&self) -> io::Result<Server> {
         self.arguments.server.start(&[&delivery(self.arguments.plan.plain_depth)])
     }
@@ -90,13 +95,7 @@ impl Check<'_> {
             let parts = if role == Role::Stopped { self.arguments.stopped_processes.max(1) } else { 1 };
             for part in 0..parts {
                 let folder = self.spool.folder();
-                readers.push(Reader::start(
-                    server.subscribers,
-                    folder,
-                    role,
-                    (part, parts),
-                    &self.arguments.plan,
-                )?);
+                readers.push(Reader::start(server.subscribers, folder, role, (part, parts), self.arguments)?);
             }
         }
         Ok(readers)
@@ -177,7 +176,7 @@ impl Check<'_> {
     pub(super) fn depth(&self) -> io::Result<()> {
         let server = self.start_server()?;
         let subscribers = self.depth_readers(&server);
-        let mut group = Group::of(subscribers, Arc::clone(self.expected), pause_ns(Role::Slow))?;
+        let mut group = Group::of(subscribers, Arc::clone(self.expected), self.times_ns(Role::Slow))?;
         group.keep_books();
         group.gather()?;
         let mut reports = self.play_to(&server, &mut group, &mut [], &times(self.tape))?;

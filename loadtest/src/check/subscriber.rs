@@ -317,7 +317,8 @@ impl Subscriber {
         if record.is_snapshot {
             return Ok(());
         }
-        pace.record(self.empty_ns.max(context.before_ns), context.now_ns)
+        let kept = pace.record(self.empty_ns.max(context.before_ns), context.now_ns);
+        kept.map_err(|what| format!("{what}, {} skipped", record.skipped))
     }
 
     fn gap(&mut self, word: &Value, context: &mut Context) {

@@ -56,7 +56,8 @@ impl Scene {
         let role = if every_ms > 0 { Role::Rated } else { Role::Healthy };
         let wish = Wish { role, channels: vec![0], patterns: Vec::new(), every_ms };
         let subscriber = Subscriber::new(0, wish, Rng::with_seed(1), to, &self.expected);
-        let mut group = Group::of(vec![subscriber], Arc::clone(&self.expected), 0).expect("a group");
+        let mut group =
+            Group::of(vec![subscriber], Arc::clone(&self.expected), (0, 1_000_000_000)).expect("a group");
         group.gather().expect("an acknowledgement");
         group.run(&End::new(clock::now_ns())).expect("a report")
     }
