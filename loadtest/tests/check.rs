@@ -58,7 +58,7 @@ fn cell(said: &str, role: &str, column: usize) -> u64 {
 #[test]
 fn every_step_of_every_subscriber_is_explained() {
     let said =
-        passed(&["--subscribers=60", "--seconds=5", "--speed=2", "--stopped-processes=4", "--stop-max=1"]);
+        passed(&["--subscribers=60", "--seconds=4", "--speed=2", "--stopped-processes=4", "--stop-max=1"]);
     let [subscribers, records, skipped, returns, recovered] = [1, 2, 4, 7, 8];
     for role in ["healthy", "stopped", "slow", "returning", "rated"] {
         assert_eq!(cell(&said, role, subscribers), 12, "{role}");
@@ -72,6 +72,6 @@ fn every_step_of_every_subscriber_is_explained() {
 #[test]
 fn the_books_of_slow_readers_are_the_fast_ones() {
     let merged = 5;
-    let said = passed(&["--depth", "--seconds=4", "--speed=2"]);
+    let said = passed(&["--depth", "--seconds=3", "--speed=2"]);
     assert!(cell(&said, "depth", merged) > 0, "something was merged");
 }

@@ -112,7 +112,7 @@ impl Tape {
 
 fn generated(channel: usize, before: u64, update: u64, random: &mut Rng) -> String {
     let symbol = channel / KINDS.len();
-    let price = |random: &mut Rng| format!("{}.{:02}", 100 + random.u32(..20), random.u32(..100));
+    let price = |random: &mut Rng| format!("{}.{:02}", 100 + random.u32(..4), random.u32(..100));
     match KINDS[channel % KINDS.len()] {
         "bookTicker" => {
             let (bid, ask) = (price(random), price(random));
