@@ -3,10 +3,11 @@
 //! The thread that runs it. Must not wait for one subscriber. Invariant: a turn looks at every socket, so that what was not
 //! there at one turn came after it.
 
+use super::context::Context;
 use super::expected::Expected;
 use super::plan::{PlanArguments, Role};
 use super::report::Report;
-use super::subscriber::{Context, Subscriber};
+use super::subscriber::Subscriber;
 use crate::clock;
 use crate::latency::{Latencies, Summary};
 use rustix::buffer::spare_capacity;

@@ -6,6 +6,7 @@
 
 mod books;
 mod connection;
+mod context;
 mod depth;
 mod expected;
 mod group;

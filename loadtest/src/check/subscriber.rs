@@ -3,21 +3,19 @@
 //! A reader's thread. Must not forgive: whatever the protocol does not explain is a violation. Invariant: every trail here is
 //! of the connection that is open now; what outlives it is only how far each channel came.
 
-use super::books::Books;
 use super::connection::{Connection, Heard};
+use super::context::Context;
 use super::expected::Expected;
 use super::pace::Pace;
 use super::plan::{Role, Wish};
 use super::record::Record;
-use super::report::{Report, Violation};
+use super::report::Violation;
 use super::trail::Trail;
-use crate::latency::Latencies;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a slow reader takes, bytes a second, and what its kernel holds ahead of it.
 pub(crate) const SLOW_BYTES_PER_S: u64 = 20_000;
@@ -31,21 +29,6 @@ const AWAY_NS_MAX: u64 = 1_000_000_000;
 const RATE_STAYS_NS: (u64, u64) = (2_000_000_000, 6_000_000_000);
 /// One return in so many asks under an epoch that never was.
 const BOGUS_EPOCH_ONE_IN: u32 = 8;
-
-/// What all subscribers of a group share.
-pub(crate) struct Context {
-    pub(crate) expected: Arc<Expected>,
-    /// When each record was sent, by its place on the tape; only where latency is measured.
-    pub(crate) sent_ns: Option<Arc<Vec<AtomicU64>>>,
-    pub(crate) latencies: Latencies,
-    pub(crate) report: Report,
-    pub(crate) scratch: Vec<u8>,
-    pub(crate) now_ns: u64,
-    /// When the sockets were looked at before.
-    pub(crate) before_ns: u64,
-    /// Books of depth channels, where they are compared.
-    pub(crate) books: Option<Books>,
-}
 
 /// A subscriber.
 pub(crate) struct Subscriber {
@@ -298,14 +281,14 @@ impl Subscriber {
             none => none.insert(Trail::joined()),
         };
         let judged = match trail.record(record) {
-            Ok(sequences) => check_value(channel, record, sequences, context),
+            Ok(sequences) => context.check_value(channel, record, sequences),
             Err(fault) => Err(fault.to_string()),
         };
         if let Err(what) = judged.and_then(|()| self.check_pace(channel, record, context)) {
             self.accuse(record.channel, record.sequence, what, context);
         }
         if !record.is_snapshot {
-            measure(channel, record.sequence, context);
+            context.measure(channel, record.sequence);
         }
         if let Some(books) = &mut context.books {
             books.record(self.number, record);
@@ -447,28 +430,5 @@ impl Subscriber {
                 }
             }
         }
-    }
-}
-
-fn check_value(
-    channel: usize,
-    record: &Record<'_>,
-    sequences: std::ops::RangeInclusive<u64>,
-    context: &mut Context,
-) -> Result<(), String> {
-    context.report.skipped += record.skipped;
-    if !record.is_merged {
-        return context.expected.check(channel, record.sequence, record.payload);
-    }
-    context.report.merged += 1;
-    context.expected.check_union(channel, sequences, record.payload)
-}
-
-fn measure(channel: usize, sequence: u64, context: &mut Context) {
-    let Some(sent_ns) = &context.sent_ns else { return };
-    let Some(place) = context.expected.place(channel, sequence) else { return };
-    let sent_ns = sent_ns[place].load(Relaxed);
-    if sent_ns > 0 {
-        context.latencies.record(context.now_ns.saturating_sub(sent_ns));
     }
 }
