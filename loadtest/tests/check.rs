@@ -1,16 +1,29 @@
 //! The check against the real server, short: all roles, and the comparison of books.
 //!
-//! Each test starts the tool as a user would and reads what it prints. Invariant: the server is the one of these sources.
+//! Each test starts the tool as a user would and reads what it prints. Invariant: the server is the one
+//! that was built beside the tool.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::Once;
 
 /// Short queues, so that what slow readers are owed at the end is read in seconds; and room for a machine that builds meanwhile.
 const SETTINGS: [&str; 6] =
     ["--set", "outbox.bytes_max=65536", "--set", "socket.notsent_lowat_bytes=16384", "--last-within", "5"];
 
-/// The server's program, built if it is not.
+/// The server's program: a test of the whole workspace has just built it, a test of this package alone may have to.
 fn program() -> PathBuf {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_loadtest")).with_file_name("tapecast");
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if !program.is_file() {
+            build();
+        }
+    });
+    program
+}
+
+fn build() {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "-p", "tapecast", "--bin", "tapecast"]);
     build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
@@ -18,7 +31,6 @@ fn program() -> PathBuf {
         build.arg("--release");
     }
     assert!(build.status().expect("cargo runs").success());
-    PathBuf::from(env!("CARGO_BIN_EXE_loadtest")).with_file_name("tapecast")
 }
 
 /// The recording, where it is.
