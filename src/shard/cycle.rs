@@ -6,11 +6,12 @@
 use super::fanout::{Drained, Range};
 use super::index::{CohortId, SlotId, SubscriberId};
 use super::worker::Shard;
-use crate::channel::ChannelId;
+use crate::channel::{ChannelId, Delivery};
+use crate::clock::monotonic_ns;
 use crate::dialect::Shape;
-use crate::dialect::shape::{Framing, Label, Mark};
-use crate::record::{Format, Head};
-use crate::ring::{Entry, Kind, Lapped, Next};
+use crate::dialect::shape::{Framing, GapReason, Label, Mark, Notice};
+use crate::record::{FIRST, Format, Head, Status};
+use crate::ring::{Entry, Kind, Lapped, Next, Position};
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::frame::{self, Opcode};
 
@@ -36,11 +37,29 @@ pub(super) enum Drain {
     More,
 }
 
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Took {
+    /// It was given to whoever subscribes to its channel.
+    Given,
+    /// It is the first of a channel that patterns match. They join when the cycle is over, and then it is taken again.
+    Held(Entry),
+}
+
 impl Shard {
-    /// One cycle. Between cycles nothing of it remains but what waits in outboxes.
+    /// One cycle. Between cycles nothing of it remains but what waits in outboxes, and an entry that was held.
     pub(super) fn cycle(&mut self) -> Drain {
+        self.latency.begin(monotonic_ns());
         let drained = self.drain();
+        let before = self.ledger.delivered;
         self.finish_cycle();
+        let deliveries = self.ledger.delivered - before;
+        if deliveries > 0 {
+            self.latency.sent(monotonic_ns(), deliveries);
+        }
+        if let Some(entry) = &self.held {
+            self.admit_channel(id_of(entry));
+        }
         drained
     }
 
@@ -54,21 +73,38 @@ impl Shard {
     }
 
     pub(super) fn drain(&mut self) -> Drain {
+        let mut next = self.held.take().map(Next::Entry);
         for _ in 0..RECORDS_A_CYCLE {
-            let lapped = match self.reader.next() {
-                Next::Entry(entry) => self.take(&entry).is_err(),
+            let took = match next.take().unwrap_or_else(|| self.reader.next()) {
+                Next::Entry(entry) => self.take(&entry),
                 Next::Empty => return Drain::Empty,
-                Next::Lapped => true,
+                Next::Lapped => Err(Lapped),
             };
-            if lapped {
-                self.was_lapped();
-                return Drain::More;
+            match took {
+                Ok(Took::Given) => {}
+                Ok(Took::Held(entry)) => {
+                    self.held = Some(entry);
+                    return Drain::More;
+                }
+                Err(Lapped) => {
+                    self.was_lapped();
+                    return Drain::More;
+                }
             }
             if self.cycle_is_full() {
                 return Drain::More;
             }
         }
         Drain::More
+    }
+
+    /// Where the cursor stands: what lies below was given to everybody here, unless a lap is still walked.
+    pub(super) fn given_out(&self) -> Position {
+        match &self.held {
+            _ if self.walk.is_some() => 0,
+            Some(held) => held.position,
+            None => self.reader.position(),
+        }
     }
 
     pub(super) fn cycle_is_full(&self) -> bool {
@@ -78,72 +114,162 @@ impl Shard {
             || self.aside >= ASIDE_A_CYCLE
     }
 
-    fn take(&mut self, entry: &Entry) -> Result<(), Lapped> {
+    fn take(&mut self, entry: &Entry) -> Result<Took, Lapped> {
         match entry.kind {
             Some(Kind::Data) => {
-                self.take_record(entry)?;
-                let before = self.ledger.ordinal;
-                self.ledger.ordinal = entry.ordinal;
-                self.ledger.seen += 1;
-                self.ledger.missed += entry.ordinal - before - 1;
+                let took = self.take_record(entry)?;
+                if took == Took::Given {
+                    let before = self.ledger.ordinal;
+                    self.ledger.ordinal = entry.ordinal;
+                    self.ledger.seen += 1;
+                    self.latency.drained(entry.monotonic_ns);
+                    self.ledger.missed += entry.ordinal - before - 1;
+                }
+                return Ok(took);
             }
             // Newer than what was seen only where the record itself was lost to a lap.
-            Some(Kind::Refresh) => self.take_record(entry)?,
+            Some(Kind::Refresh) => return self.take_record(entry),
             Some(Kind::Expired) => self.index.expire(id_of(entry)),
-            Some(Kind::Status | Kind::End) | None => {}
+            Some(Kind::Status) => self.take_status(entry)?,
+            Some(Kind::End) | None => {}
         }
-        Ok(())
+        Ok(Took::Given)
     }
 
     /// Gives a record to whoever subscribes to its channel, unless its sequence is not above the last one seen.
-    pub(super) fn take_record(&mut self, entry: &Entry) -> Result<(), Lapped> {
+    pub(super) fn take_record(&mut self, entry: &Entry) -> Result<Took, Lapped> {
         let catalogue = &self.catalogue;
-        let seen = self.index.meet(id_of(entry), || catalogue.at(entry.channel));
+        let Some(seen) = self.index.meet(id_of(entry), || catalogue.at(entry.channel)) else {
+            return Ok(Took::Held(*entry));
+        };
         if entry.sequence <= seen.sequence {
-            return Ok(());
+            return Ok(Took::Given);
         }
-        if let Some(slot) = seen.slot {
-            self.fan_out(entry, slot, entry.sequence - seen.sequence - 1)?;
+        let mut next = seen.slot;
+        while let Some(slot) = next {
+            next = self.index.slot(slot).next;
+            if seen.sequence > 0 {
+                self.fan_out(entry, slot, entry.sequence - seen.sequence - 1, GapReason::Lapped)?;
+            } else {
+                self.fan_out_first(entry, slot)?;
+            }
         }
         self.index.set_seen(entry.channel, entry.sequence);
+        Ok(Took::Given)
+    }
+
+    /// The first record that is seen of a channel. What its name had before is known by how far that came; of an unknown past there is
+    /// nothing to tell.
+    fn fan_out_first(&mut self, entry: &Entry, slot: SlotId) -> Result<(), Lapped> {
+        let past = self.index.slot(slot).past;
+        let (base, reason) = match entry.flags & FIRST {
+            0 => (past, GapReason::Lapped),
+            _ if past == 0 => (entry.sequence - 1, GapReason::Expired),
+            _ => (past, GapReason::Expired),
+        };
+        self.fan_out(entry, slot, (entry.sequence - 1).saturating_sub(base), reason)?;
+        // A channel that begins anew is live, whatever was told of the one before.
+        if self.index.slot(slot).stale
+            && self.catalogue.at(entry.channel).is_some_and(|info| info.id == id_of(entry) && !info.stale)
+        {
+            self.tell_stale(slot, false);
+        }
         Ok(())
     }
 
-    fn fan_out(&mut self, entry: &Entry, slot: SlotId, skipped: u64) -> Result<(), Lapped> {
-        if self.is_holed(slot, skipped) {
+    /// A channel's state changed, or its feed skipped records.
+    fn take_status(&mut self, entry: &Entry) -> Result<(), Lapped> {
+        let Some(status) = Status::read(entry.flags, self.reader.ring().body_words(entry)?) else {
             return Ok(());
-        }
-        let mut frames = [Range::default(); Shape::COUNT];
-        for shape in Shape::ALL {
-            if self.index.slot(slot).wants(shape) {
-                frames[shape.index()] = self.encode(entry, slot, shape, skipped)?;
+        };
+        let mut next = self.index.first_slot_of(id_of(entry));
+        while let Some(slot) = next {
+            next = self.index.slot(slot).next;
+            match status {
+                Status::Stale => self.tell_stale(slot, true),
+                Status::Live => self.tell_stale(slot, false),
+                Status::FeedGap { from, to } => {
+                    self.tell(slot, Notice::Gap { from, to, reason: GapReason::Feed });
+                }
             }
         }
+        Ok(())
+    }
+
+    /// Tells whoever subscribes to a channel that its feeds are gone, or back, unless that was told.
+    pub(super) fn tell_stale(&mut self, slot: SlotId, stale: bool) {
+        if self.index.set_stale(slot, stale) {
+            self.tell(slot, if stale { Notice::Stale } else { Notice::Live });
+        }
+    }
+
+    /// Gives a record to the subscribers of a slot. `skipped` records before it will not come, for this reason.
+    pub(super) fn fan_out(
+        &mut self,
+        entry: &Entry,
+        slot: SlotId,
+        skipped: u64,
+        reason: GapReason,
+    ) -> Result<(), Lapped> {
         let (channel, position, sequence) = (id_of(entry), entry.position, entry.sequence);
-        let record = Drained { slot, channel, position, sequence, base: sequence - skipped - 1, frames };
+        let base = sequence - skipped - 1;
+        let is_hole = skipped > 0 && self.index.slot(slot).rule.delivery != Delivery::Latest;
+        if is_hole {
+            self.note_hole(slot, reason);
+        }
+        let is_silenced = self.is_silenced(slot);
+        let gap = is_hole.then_some(Notice::Gap { from: base + 1, to: sequence - 1, reason });
+        let mut frames = [Range::default(); Shape::COUNT];
+        // Who chose a rate is off the fast path, and is sent nothing of what is encoded here.
+        if self.index.slot(slot).every_ms == 0 {
+            for shape in Shape::ALL {
+                if self.index.slot(slot).wants(shape) && (shape.can_tell() || !is_silenced) {
+                    frames[shape.index()] = self.encode(entry, slot, shape, skipped, gap.as_ref())?;
+                }
+            }
+        }
+        let record = Drained { slot, channel, position, sequence, base, reason, notice: None, frames };
         self.fanout.records.push(record);
         let mut singles = std::mem::take(&mut self.buffers.singles);
         for &cohort in &self.index.slot(slot).cohorts {
+            if is_silenced && !self.index.cohort(cohort).shape.can_tell() {
+                continue;
+            }
             if !self.fanout.give(cohort, &frames) {
                 singles.push(cohort);
             }
         }
         for cohort in singles.drain(..) {
             let of = self.index.cohort(cohort);
-            self.ledger.matched += 1;
-            self.put_aside(of.members[0], &record, frames[of.shape.index()]);
+            let (id, frame) = (of.members[0], frames[of.shape.index()]);
+            self.is_due(id, 1);
+            self.put_aside(id, &record, frame);
         }
         self.buffers.singles = singles;
+        if gap.is_some() {
+            self.count_told(slot);
+        }
         Ok(())
     }
 
-    /// Encodes a record's frame in a shape, once, behind what its arena holds.
-    fn encode(&mut self, entry: &Entry, slot: SlotId, shape: Shape, skipped: u64) -> Result<Range, Lapped> {
+    /// Encodes a record's frame in a shape, once, behind what its arena holds, and the gap before it where there is one.
+    fn encode(
+        &mut self,
+        entry: &Entry,
+        slot: SlotId,
+        shape: Shape,
+        skipped: u64,
+        gap: Option<&Notice>,
+    ) -> Result<Range, Lapped> {
         let channel = self.index.slot(slot).name.as_str();
-        let mark = if skipped == 0 { Mark::Live } else { Mark::Skipped(skipped) };
         let arena = &mut self.fanout.arenas[shape.index()];
         let start = arena.len() as u32;
-        let resume = Some((&*self.epoch, entry.ordinal));
+        if let Some(gap) = gap {
+            write_notice(shape, channel, gap, &mut self.buffers.label, arena);
+        }
+        let mark = if skipped == 0 || gap.is_some() { Mark::Live } else { Mark::Skipped(skipped) };
+        // While a lap is walked, older records are still to come.
+        let resume = self.walk.is_none().then_some((&*self.epoch, entry.ordinal));
         let label = Label { channel, sequence: entry.sequence, wall_us: 0, mark, resume };
         write_frame(&self.reader, entry, shape, label, &mut self.buffers.label, arena)?;
         self.ledger.encoded += 1;
@@ -179,11 +305,18 @@ impl Shard {
         let bytes = self.fanout.gather(cohort);
         let mut whole = 0;
         for &id in &of.members {
-            let taken = self.members[id as usize].socket.offer(bytes);
+            let member = &mut self.members[id as usize];
+            let taken = member.socket.offer(bytes);
             self.ledger.sent_bytes += *taken.as_ref().unwrap_or(&0) as u64;
             match taken {
-                Ok(taken) if taken == bytes.len() => whole += 1,
-                Ok(taken) => cut.push((cohort, id, Some(taken))),
+                Ok(taken) if taken == bytes.len() => {
+                    whole += 1;
+                    member.tally.streamed(records);
+                }
+                Ok(taken) => {
+                    member.tally.matched += records;
+                    cut.push((cohort, id, Some(taken)));
+                }
                 Err(_) => {
                     self.ledger.abandoned += records;
                     cut.push((cohort, id, None));
@@ -213,19 +346,47 @@ pub(super) fn write_frame(
 ) -> Result<(), Lapped> {
     let ring = reader.ring();
     let head = Head::from_words(ring.body_words(entry)?);
-    opening.clear();
-    shape.open(&Label { wall_us: head.wall_us, ..label }, opening);
-    let payload_bytes = entry.body_bytes as usize - Head::BYTES;
+    let bytes = (entry.body_bytes as usize).saturating_sub(Head::BYTES);
     let start = out.len();
-    if shape.framing() == Framing::WebSocket {
-        let opcode = if head.format == Format::Text { Opcode::Text } else { Opcode::Binary };
-        frame::write_head(opcode, opening.len() + payload_bytes + shape.close().len(), out);
-    }
-    out.extend_from_slice(opening);
+    open_frame(shape, &head, label, bytes, opening, out);
     if ring.copy_body(entry, Head::BYTES, out).is_err() {
         out.truncate(start);
         return Err(Lapped);
     }
     out.extend_from_slice(shape.close());
     Ok(())
+}
+
+/// Appends what stands before a payload of so many bytes. The label's time is the record's.
+pub(super) fn open_frame(
+    shape: Shape,
+    head: &Head,
+    label: Label<'_>,
+    payload_bytes: usize,
+    opening: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) {
+    opening.clear();
+    shape.open(&Label { wall_us: head.wall_us, ..label }, opening);
+    if shape.framing() == Framing::WebSocket {
+        let opcode = if head.format == Format::Text { Opcode::Text } else { Opcode::Binary };
+        frame::write_head(opcode, opening.len() + payload_bytes + shape.close().len(), out);
+    }
+    out.extend_from_slice(opening);
+}
+
+/// Appends a frame that tells something of a channel.
+pub(super) fn write_notice(
+    shape: Shape,
+    channel: &str,
+    notice: &Notice,
+    text: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) {
+    text.clear();
+    shape.tell(channel, notice, text);
+    if shape.framing() == Framing::WebSocket && !text.is_empty() {
+        frame::write_head(Opcode::Text, text.len(), out);
+    }
+    out.extend_from_slice(text);
 }

@@ -3,9 +3,12 @@
 //! Runs on the shard's thread, a bounded step a turn. Invariant: after the walk, each channel was either seen up to its latest record or
 //! its loss was told to everyone who subscribes to it.
 
+use super::OnGap;
+use super::cycle::{Took, id_of};
 use super::index::SlotId;
+use super::timers::part_of;
 use super::worker::Shard;
-use crate::channel::Delivery;
+use crate::dialect::shape::GapReason;
 use crate::ring::Position;
 use crate::subscriber::close::CloseReason;
 
@@ -38,44 +41,53 @@ impl Shard {
     pub(super) fn walk_on(&mut self) {
         let Some(Walk { mut next, end, resumed_at }) = self.walk else { return };
         let stop = end.min(next + CHANNELS_A_TURN);
+        let mut held = None;
         while next < stop && !self.cycle_is_full() {
             let overtaken = self.reader.ring().latest(next).filter(|entry| entry.position < resumed_at);
-            if let Some(entry) = overtaken {
-                // Lapped once more means that it was refreshed, to a place that the cursor meets.
-                let _ = self.take_record(&entry);
+            // Lapped once more means that it was refreshed, to a place that the cursor meets.
+            if let Some(entry) = overtaken
+                && let Ok(Took::Held(entry)) = self.take_record(&entry)
+            {
+                held = Some(entry);
+                break;
             }
             next += 1;
         }
         self.finish_cycle();
+        if let Some(entry) = held {
+            self.admit_channel(id_of(&entry));
+        }
         self.walk = (next < end).then_some(Walk { next, end, resumed_at });
     }
 
-    /// Whether records of an `every` channel were lost before this one, now or earlier in the cycle. Whoever subscribes to it is
-    /// closed when the cycle is over, and is sent nothing from behind the hole.
-    pub(super) fn is_holed(&mut self, slot: SlotId, skipped: u64) -> bool {
-        if self.holed.contains(&slot) {
-            return true;
+    /// Records that count were lost before one of this slot. Where that cannot be told, its subscribers are closed when the cycle is
+    /// over, and are sent nothing from behind the hole.
+    pub(super) fn note_hole(&mut self, slot: SlotId, reason: GapReason) {
+        // Who is told no sequences loses nothing where a channel that came again is numbered from further on.
+        let is_lost = reason == GapReason::Lapped && self.options.on_gap == OnGap::Close;
+        if is_lost && !self.holed.contains(&slot) {
+            self.holed.push(slot);
         }
-        if skipped == 0 || self.index.slot(slot).rule.delivery == Delivery::Latest {
-            return false;
-        }
-        self.holed.push(slot);
-        true
+    }
+
+    /// Whether subscribers without a word for a gap get no more of this slot in this cycle.
+    pub(super) fn is_silenced(&self, slot: SlotId) -> bool {
+        self.holed.contains(&slot)
     }
 
     pub(super) fn close_holed(&mut self) {
         for slot in std::mem::take(&mut self.holed) {
-            for place in 0..self.index.slot(slot).cohorts.len() {
-                let cohort = self.index.slot(slot).cohorts[place];
-                let members = &self.index.cohort(cohort).members;
-                self.condemned.extend(members.iter().map(|&id| (id, CloseReason::Lapped)));
+            for &cohort in &self.index.slot(slot).cohorts {
+                let of = self.index.cohort(cohort);
+                if !of.shape.can_tell() {
+                    self.condemned.extend(of.members.iter().map(|&id| (id, CloseReason::Lapped)));
+                }
             }
         }
     }
 
     /// When a subscriber that lost records is closed.
     pub(super) fn spread(&self, serial: u32) -> u64 {
-        // Serials are dense, so a multiplicative hash spreads them evenly.
-        self.now + u64::from(serial.wrapping_mul(0x9E37_79B9)) * SPREAD_MS / (1 << 32)
+        self.now + part_of(serial, SPREAD_MS)
     }
 }

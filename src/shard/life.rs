@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::index::{CohortId, SubscriberId};
 use super::mailbox::{Newborn, Permit};
-use super::timers::Millis;
+use super::subscribe::Joining;
+use super::tally::Tally;
+use super::timers::{Millis, part_of};
 use super::worker::Shard;
 use crate::dialect::{Hello, Opening, Outcome, RequestId, Shape};
 use crate::subscriber::close::CloseReason;
@@ -31,12 +33,15 @@ pub(super) struct Member {
     pub(super) serial: u32,
     /// Its latest torn frame, told apart from those before.
     pub(super) tear: u32,
-    /// The timer that counts; earlier ones of this subscriber are passed over.
-    timer: u32,
+    timers: Timers,
+    /// It has a channel at a chosen rate, and stays off the fast path.
+    is_rated: bool,
     /// `Some`: it stands among the restless; whether its cohort has changed since it was put there.
     pub(super) unrest: Option<bool>,
     /// It stands in the backlog.
     pub(super) listed: bool,
+    /// What it subscribed to is being looked for: it is neither read nor sent records until that is done.
+    pub(super) joining: Option<Box<Joining>>,
     /// It is not read until its control frames are sent.
     pub(super) deaf: bool,
     /// What was read of it and not looked at, because its answers wait: less than one read.
@@ -44,11 +49,54 @@ pub(super) struct Member {
     /// It closed or broke the protocol: what it still sends means nothing, only its end is waited for.
     pub(super) finished: bool,
     pub(super) pinged_at: Millis,
-    pub(super) heard_pong_at: Millis,
+    /// Since when a ping was sent and no pong came.
+    pub(super) unanswered_since: Option<Millis>,
     /// Since when a frame or message is half-read.
     pub(super) partial_since: Option<Millis>,
     pub(super) peer: SocketAddr,
+    /// What its client calls itself.
+    pub(super) agent: Option<Box<str>>,
+    pub(super) adopted_at: Millis,
+    pub(super) tally: Tally,
+    /// It was told that the server ends.
+    pub(super) seen_off: bool,
     _permit: Permit,
+}
+
+impl Member {
+    /// Whether it has a channel at a chosen rate.
+    pub(super) fn is_rated(&self) -> bool {
+        self.is_rated
+    }
+
+    /// Notes whether it has one; whether it had.
+    pub(super) fn set_rated(&mut self, is_rated: bool) -> bool {
+        std::mem::replace(&mut self.is_rated, is_rated)
+    }
+}
+
+/// When a subscriber's timers come; `MAX`: none is set. Windows of chosen rates are short and come often, so they have one of their
+/// own, and leave none behind for a deadline that is far away.
+struct Timers {
+    deadline: Millis,
+    due: Millis,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { deadline: Millis::MAX, due: Millis::MAX }
+    }
+}
+
+impl Timers {
+    /// It is this late.
+    fn came(&mut self, now: Millis) {
+        for at in [&mut self.deadline, &mut self.due] {
+            if *at <= now {
+                *at = Millis::MAX;
+            }
+        }
+    }
 }
 
 /// Where a subscriber stands between birth and end.
@@ -71,7 +119,7 @@ impl Shard {
     /// Takes a connection whose handshake is done. It is born when its socket is first writable: before that, tokio
     /// would not even try to send.
     pub(super) fn adopt(&mut self, newborn: Newborn) {
-        let Newborn { socket, peer, read_ahead, opening, permit } = newborn;
+        let Newborn { socket, peer, agent, read_ahead, opening, permit } = newborn;
         let Ok(socket) = Socket::adopt(socket, self.options.notsent_lowat_bytes) else {
             self.journal.ended(peer, CloseReason::ClientVanished, self.now);
             return self.count_end(CloseReason::ClientVanished);
@@ -88,16 +136,23 @@ impl Shard {
             ear: self.ready.waker(id),
             serial,
             tear: 0,
-            timer: 0,
+            timers: Timers::default(),
+            is_rated: false,
             unrest: None,
             listed: false,
+            joining: None,
             deaf: false,
             unread: Vec::new(),
             finished: false,
             pinged_at: self.spread_ping(serial),
-            heard_pong_at: self.now,
+            // Until it is born it is not asked, and has as long to become writable.
+            unanswered_since: Some(self.now),
             partial_since: None,
             peer,
+            agent,
+            adopted_at: self.now,
+            tally: Tally::default(),
+            seen_off: false,
             _permit: permit,
         });
         self.ledger.slow += 1;
@@ -108,9 +163,7 @@ impl Shard {
     /// Pings are spread over their period: the first one comes after a part of it that differs from subscriber to subscriber.
     fn spread_ping(&self, serial: u32) -> Millis {
         let period = millis(self.options.ping_every);
-        let early =
-            u64::from(serial.wrapping_mul(0x9E37_79B9)) * (period / 2).min(u64::from(u32::MAX)) / (1 << 32);
-        self.now.saturating_sub(early)
+        self.now.saturating_sub(part_of(serial, period / 2))
     }
 
     /// A waker spoke for this subscriber.
@@ -128,10 +181,12 @@ impl Shard {
             return;
         }
         let Life::Newborn(first) = std::mem::replace(&mut member.life, Life::Open) else { return };
+        member.unanswered_since = None;
         let (opening, read_ahead) = *first;
         self.enter_index(id, opening.shape);
         self.greet(id);
         self.subscribe_first(id, &opening);
+        self.see_off(id);
         self.has_backlog(id);
         self.digest_first(id, read_ahead);
     }
@@ -156,10 +211,10 @@ impl Shard {
     }
 
     fn subscribe_first(&mut self, id: SubscriberId, opening: &Opening) {
-        if opening.subscribe.channels.is_empty() {
+        if opening.subscribe.channels.is_empty() && opening.subscribe.patterns.is_empty() {
             return;
         }
-        if let Err(fault) = self.subscribe(id, &opening.subscribe) {
+        if let Err(fault) = self.subscribe(id, &opening.subscribe, None) {
             let mut text = Vec::new();
             opening.dialect.answer(&RequestId(None), &Outcome::Refused(&fault), &mut text);
             self.say(id, &text);
@@ -171,16 +226,20 @@ impl Shard {
         self.serial
     }
 
-    /// Whether this is the timer that counts of a subscriber who is still here.
-    pub(super) fn is_current(&self, id: SubscriberId, timer: u32) -> bool {
-        self.members.get(id as usize).is_some_and(|member| member.timer == timer)
+    /// Whether a timer is one of a subscriber who is still here.
+    pub(super) fn is_here(&self, id: SubscriberId, serial: u32) -> bool {
+        self.members.get(id as usize).is_some_and(|member| member.serial == serial)
     }
 
-    /// Its timer has come: do what is due and set it again.
+    /// A timer of its has come: do what is due and set it again.
     pub(super) fn tick(&mut self, id: SubscriberId) {
         let now = self.now;
-        let member = &self.members[id as usize];
-        match member.life {
+        let member = &mut self.members[id as usize];
+        member.timers.came(now);
+        if member.outbox.as_mut().is_some_and(|outbox| outbox.unpark(now)) {
+            self.has_backlog(id);
+        }
+        match self.members[id as usize].life {
             Life::Condemned { reason, at } if at <= now => self.close(id, reason),
             Life::Closing { reason, deadline, .. } if deadline <= now => return self.cut(id, reason),
             Life::Newborn(_) | Life::Open | Life::Condemned { .. } | Life::Closing { .. } => {}
@@ -194,35 +253,68 @@ impl Shard {
     }
 
     fn check_pulse(&mut self, id: SubscriberId) {
-        let member = &self.members[id as usize];
-        if self.now >= member.heard_pong_at + millis(self.options.pong_timeout) {
+        if self.now >= self.leaves_at(&self.members[id as usize]) {
+            return self.close(id, CloseReason::Shutdown);
+        }
+        if self.is_mute(id) && matches!(self.members[id as usize].life, Life::Open) {
+            // The shard may have been held up itself: a pong that is there counts.
+            self.hear(id);
+            if !self.members.contains(id as usize) {
+                return;
+            }
+        }
+        if self.is_mute(id) {
             return self.close(id, CloseReason::PongTimeout);
         }
+        let member = &self.members[id as usize];
         if member.partial_since.is_some_and(|since| self.now >= since + millis(self.options.close_timeout)) {
             return self.close(id, CloseReason::ReadTimeout);
         }
         if self.now >= member.pinged_at + millis(self.options.ping_every) {
-            self.members[id as usize].pinged_at = self.now;
-            if matches!(self.members[id as usize].life, Life::Open) {
+            let member = &mut self.members[id as usize];
+            member.pinged_at = self.now;
+            if matches!(member.life, Life::Open) {
+                member.unanswered_since.get_or_insert(self.now);
                 self.send_control(id, Opcode::Ping, b"");
             }
         }
     }
 
-    /// Sets the timer to the next deadline. Each subscriber has one that counts.
+    /// Whether a ping has waited too long for its pong.
+    fn is_mute(&self, id: SubscriberId) -> bool {
+        let asked = self.members[id as usize].unanswered_since;
+        asked.is_some_and(|asked| self.now >= asked + millis(self.options.pong_timeout))
+    }
+
+    /// Sets a timer to its next deadlines, unless one comes early enough as it is.
     pub(super) fn set_timer(&mut self, id: SubscriberId) {
-        let timer = self.next_serial();
+        let deadline = self.deadline(id);
         let member = &mut self.members[id as usize];
-        member.timer = timer;
+        let due = member.outbox.as_ref().and_then(|outbox| outbox.next_due());
+        if deadline < member.timers.deadline {
+            member.timers.deadline = deadline;
+            self.wheel.set(deadline, (id, member.serial));
+        }
+        if let Some(due) = due
+            && due < member.timers.due.min(member.timers.deadline)
+        {
+            member.timers.due = due;
+            self.wheel.set(due, (id, member.serial));
+        }
+    }
+
+    fn deadline(&self, id: SubscriberId) -> Millis {
+        let member = &self.members[id as usize];
         let unfinished = member.partial_since.map(|since| since + millis(self.options.close_timeout));
-        let deadline = match member.life {
+        let unanswered = member.unanswered_since.map(|since| since + millis(self.options.pong_timeout));
+        match member.life {
             Life::Condemned { at, .. } => at,
             Life::Closing { deadline, .. } => deadline,
             Life::Newborn(_) | Life::Open => (member.pinged_at + millis(self.options.ping_every))
-                .min(member.heard_pong_at + millis(self.options.pong_timeout))
-                .min(unfinished.unwrap_or(Millis::MAX)),
-        };
-        self.wheel.set(deadline, (id, timer));
+                .min(unanswered.unwrap_or(Millis::MAX))
+                .min(unfinished.unwrap_or(Millis::MAX))
+                .min(self.leaves_at(member)),
+        }
     }
 
     /// Begins the close handshake. The subscriber gets no more records.
@@ -268,10 +360,12 @@ impl Shard {
             return;
         }
         let own = self.leave_fast_path(id);
+        self.set_rated(id, false);
         self.ledger.subscriptions -= self.index.cohort(own).slots.len() as u64;
         self.index.dissolve(own);
         let member = &mut self.members[id as usize];
         member.cohort = None;
+        member.joining = None;
         if let Some(outbox) = member.outbox.as_mut() {
             self.ledger.queued_bytes -= outbox.queued_bytes() as u64;
             let gone = outbox.withdraw_all();

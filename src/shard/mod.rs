@@ -10,32 +10,54 @@
 //! | `fanout` | the cycle's arenas and ranges |
 //! | `index` | channels to cohorts to subscribers |
 //! | `aside` | from the fast path to the side: what of a cycle waits for a subscriber |
+//! | `told` | what is told beside records on the fast path |
 //! | `singles` | subscribers off the fast path, served one by one |
+//! | `batch`, `chain` | what is offered to one of them at once, read from the ring |
+//! | `commit` | what went leaves the outbox, and is counted |
+//! | `owed` | what is owed beside what the cursor brings: snapshots, missed records, rates |
 //! | `inbound`, `commands` | what clients send, and doing it |
+//! | `subscribe`, `patterns`, `resume` | who joins which channel, when, and from where on |
 //! | `life` | birth, deadlines and end of a subscriber |
+//! | `tally` | one subscriber's ledger, in step with the shard's |
+//! | `census` | subscribers as the operator sees them, and closing one |
+//! | `departure` | seeing everyone off when the server ends |
+//! | `latency` | how old records are when they are drained, and sent |
 //! | `lapped` | what was lost when the publisher overtook the shard |
 //! | `journal` | the log about clients, and its bound |
 
 use std::time::Duration;
 
 mod aside;
+mod batch;
+pub mod census;
+mod chain;
 mod commands;
+mod commit;
 mod cycle;
+mod departure;
 mod fanout;
 mod inbound;
 mod index;
 mod journal;
 mod lapped;
+mod latency;
 mod life;
 pub mod mailbox;
+mod owed;
+mod patterns;
 mod ready;
+mod resume;
 mod singles;
 pub mod stats;
+mod subscribe;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod told;
 mod worker;
 
+pub use tally::Tally;
 pub use worker::{Seat, Shard};
 
 use crate::subscriber::frame;

@@ -13,18 +13,21 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::Options;
+use super::batch::Batch;
 use super::cycle::Drain;
+use super::departure::Departure;
 use super::fanout::Fanout;
 use super::index::{CohortId, Index, SlotId, SubscriberId};
 use super::journal::Journal;
 use super::lapped::Walk;
+use super::latency::Latency;
 use super::life::Member;
-use super::mailbox::{self, Letter, Mailbox, Post};
+use super::mailbox::{self, Errand, Letter, Mailbox, Post};
 use super::ready::ReadyList;
 use super::stats::{Ledger, Stats};
 use super::timers::{Millis, Wheel};
 use crate::channel::Catalogue;
-use crate::ring::Reader;
+use crate::ring::{Entry, Reader};
 use crate::subscriber::close::CloseReason;
 
 /// Letters taken in a turn. Adopting one costs about 10 us; more would be felt by those who stream.
@@ -91,6 +94,7 @@ pub struct Shard {
     bell: Arc<Notify>,
     stats: Arc<Stats>,
     pub(super) ledger: Ledger,
+    pub(super) latency: Latency,
     pub(super) journal: Journal,
     pub(super) ready: Arc<ReadyList>,
     pub(super) members: Slab<Member>,
@@ -112,7 +116,13 @@ pub struct Shard {
     /// `every` channels of which records were lost, until the cycle is over.
     pub(super) holed: Vec<SlotId>,
     pub(super) walk: Option<Walk>,
+    /// The first entry of a channel that patterns match: taken when they have joined.
+    pub(super) held: Option<Entry>,
+    /// Subscribers for whom what they missed is being looked for.
+    pub(super) joiners: VecDeque<SubscriberId>,
     pub(super) phase: Phase,
+    /// `Some`: the server is about to end.
+    pub(super) departure: Option<Departure>,
     pub(super) now: Millis,
     pub(super) buffers: Buffers,
     started: Instant,
@@ -127,7 +137,7 @@ pub(super) struct Buffers {
     /// What stands around a payload.
     pub(super) label: Vec<u8>,
     /// Frames encoded for one subscriber alone.
-    pub(super) batch: Vec<u8>,
+    pub(super) batch: Batch,
     pub(super) due: Vec<(SubscriberId, u32)>,
     /// Cohorts of one off the fast path that a record matched.
     pub(super) singles: Vec<CohortId>,
@@ -163,6 +173,7 @@ impl Shard {
             bell,
             stats,
             ledger: Ledger::default(),
+            latency: Latency::default(),
             journal: Journal::default(),
             members: Slab::new(),
             serial: 0,
@@ -176,7 +187,10 @@ impl Shard {
             condemned: Vec::new(),
             holed: Vec::new(),
             walk: None,
+            held: None,
+            joiners: VecDeque::new(),
             phase: Phase::Serving,
+            departure: None,
             now: 0,
             buffers,
             started: Instant::now(),
@@ -200,18 +214,26 @@ impl Shard {
                 self.sleep().await;
             }
         }
-        self.stats.publish(&self.ledger);
+        self.publish_ledger();
     }
 
-    pub(super) fn turn(&mut self) -> Drain {
-        self.now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    fn turn(&mut self) -> Drain {
+        self.turn_at(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX))
+    }
+
+    /// One turn, at a time that never falls.
+    pub(super) fn turn_at(&mut self, now: Millis) -> Drain {
+        self.now = now;
         self.take_letters();
         self.run_timers();
         self.serve_ready();
         let drained = self.cycle();
         self.walk_on();
-        self.serve_backlog();
+        let mut reads = super::singles::READS_A_TURN;
+        self.go_on_resuming(&mut reads);
+        self.serve_backlog(&mut reads);
         self.merge_still();
+        self.go_on_departing();
         self.go_on_ending(drained);
         self.publish_ledger();
         drained
@@ -221,17 +243,31 @@ impl Shard {
         for _ in 0..LETTERS_A_TURN {
             match self.post.take() {
                 Some(Letter::Newborn(newborn)) => self.adopt(*newborn),
-                Some(Letter::Shutdown) => self.phase = Phase::Draining { until: self.now + DRAIN_MS },
+                Some(Letter::Errand(errand)) => return self.run_errand(errand),
+                Some(Letter::Notice { window_ms, presence }) => self.begin_departure(window_ms, presence),
+                Some(Letter::Shutdown) => {
+                    self.phase = Phase::Draining { until: self.now + DRAIN_MS };
+                    // Who is still here gets all that was published before being closed.
+                    self.departure = None;
+                }
                 None => return,
             }
+        }
+    }
+
+    /// One a turn: it looks at each subscriber. Who asked may have given up meanwhile.
+    fn run_errand(&mut self, errand: Errand) {
+        match errand {
+            Errand::Census(query, reply) => drop(reply.send(self.census(query))),
+            Errand::Evict(serial, reply) => drop(reply.send(self.evict(serial))),
         }
     }
 
     fn run_timers(&mut self) {
         let mut due = std::mem::take(&mut self.buffers.due);
         self.wheel.advance(self.now, &mut due);
-        for (id, timer) in due.drain(..) {
-            if self.is_current(id, timer) {
+        for (id, serial) in due.drain(..) {
+            if self.is_here(id, serial) {
                 self.tick(id);
             }
         }
@@ -248,12 +284,11 @@ impl Shard {
         }
     }
 
-    fn serve_backlog(&mut self) {
-        let mut reads = super::singles::READS_A_TURN;
+    fn serve_backlog(&mut self, reads: &mut usize) {
         for _ in 0..self.backlog.len() {
             let Some(id) = self.backlog.pop_front() else { return };
             if self.members.contains(id as usize) {
-                self.serve(id, &mut reads);
+                self.serve(id, reads);
                 self.bound_torn_pool();
             }
         }
@@ -287,8 +322,11 @@ impl Shard {
 
     fn go_on_ending(&mut self, drained: Drain) {
         let Phase::Draining { until } = self.phase else { return };
-        let is_through = drained == Drain::Empty && self.walk.is_none();
-        if is_through && (self.now >= until || !self.has_waiting_records()) {
+        if drained == Drain::More || self.walk.is_some() {
+            return;
+        }
+        self.send_parked();
+        if self.now >= until || !self.has_waiting_records() {
             self.phase = Phase::Closing;
             self.close_everyone(CloseReason::Shutdown);
         }
@@ -304,13 +342,21 @@ impl Shard {
     }
 
     fn has_work(&self) -> bool {
-        !self.backlog.is_empty() || !self.ready.is_empty() || self.walk.is_some() || !self.post.is_empty()
+        let is_searching = !self.joiners.is_empty();
+        is_searching
+            || !self.backlog.is_empty()
+            || !self.ready.is_empty()
+            || self.walk.is_some()
+            || self.is_telling()
+            || !self.post.is_empty()
     }
 
     fn publish_ledger(&mut self) {
         self.ledger.subscribers = self.members.len() as u64;
         self.ledger.cohorts = self.index.cohorts_len() as u64;
+        debug_assert!(self.ledger.adds_up(), "{:?}", self.ledger);
         self.stats.publish(&self.ledger);
+        self.latency.publish(&self.stats);
     }
 
     async fn sleep(&self) {
