@@ -138,7 +138,7 @@ impl Group {
                 end_ns => break end_ns,
             }
         };
-        self.subscribers.iter_mut().for_each(|subscriber| subscriber.bytes_since_end = 0);
+        self.subscribers.iter_mut().for_each(Subscriber::begin_end);
         let mut after_ns: Vec<Option<u64>> = vec![None; self.subscribers.len()];
         while after_ns.contains(&None) && clock::now_ns() < end_ns + LAST_WITHIN_NS {
             self.turn(&mut events, true)?;

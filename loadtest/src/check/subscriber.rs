@@ -56,9 +56,11 @@ pub(crate) struct Subscriber {
     /// Channels that come to it, by number.
     due: Vec<usize>,
     /// Bytes since the feed's end.
-    pub(crate) bytes_since_end: u64,
-    /// The same, when its last values were there.
-    bytes_to_last: u64,
+    bytes_since_end: u64,
+    /// How long its own process read nothing though it was due, since the feed's end.
+    stalled_ns: u64,
+    /// How long reading took, until its last values were there.
+    reading_ns: u64,
     /// When it was subscribed last.
     live_ns: u64,
 }
@@ -86,7 +88,8 @@ impl Subscriber {
             read_ns: 0,
             due,
             bytes_since_end: 0,
-            bytes_to_last: 0,
+            stalled_ns: 0,
+            reading_ns: 0,
             live_ns: 0,
         }
     }
@@ -353,7 +356,8 @@ impl Subscriber {
             return;
         }
         self.read_ns = context.now_ns;
-        // A late turn is not made up for beyond two.
+        // A late turn is not made up for beyond two: whoever runs this reader too late is not the server.
+        self.stalled_ns += since_ns.saturating_sub(2 * SLOW_READ_NS);
         let budget = since_ns.min(2 * SLOW_READ_NS) * SLOW_BYTES_PER_S / 1_000_000_000;
         let mut scratch = std::mem::take(&mut context.scratch);
         self.read_at_most(budget as usize, &mut scratch, context);
@@ -397,9 +401,14 @@ impl Subscriber {
         missing.map(|channel| (expected.names()[*channel].as_str(), last(*channel)))
     }
 
+    /// The feed has ended.
+    pub(crate) fn begin_end(&mut self) {
+        (self.bytes_since_end, self.stalled_ns) = (0, 0);
+    }
+
     /// Its last values are there: how long that took from when it was reading and the feed had ended.
     pub(crate) fn note_last(&mut self, end_ns: u64, now_ns: u64) -> u64 {
-        self.bytes_to_last = self.bytes_since_end;
+        self.reading_ns = self.bytes_since_end * 1_000_000_000 / SLOW_BYTES_PER_S + self.stalled_ns;
         now_ns.saturating_sub(end_ns.max(self.live_ns))
     }
 
@@ -411,7 +420,7 @@ impl Subscriber {
         }
         let reading_ns = match self.wish.role {
             // What lay before the last value had to be read at its own pace.
-            Role::Slow => self.bytes_to_last * 1_000_000_000 / SLOW_BYTES_PER_S,
+            Role::Slow => self.reading_ns,
             _ => 0,
         };
         let expected = Arc::clone(&context.expected);
