@@ -16,6 +16,7 @@
 //! `feed` record, channel; `control` the public faces; `server` all. No stage names `control`.
 
 pub mod channel;
+pub mod fault;
 pub mod record;
 
 pub mod ingest;

@@ -28,6 +28,8 @@ mod journal;
 mod lapped;
 mod life;
 pub mod mailbox;
+#[cfg(feature = "model")]
+pub mod model;
 mod ready;
 mod singles;
 pub mod stats;

@@ -204,7 +204,12 @@ impl Shard {
     }
 
     pub(super) fn turn(&mut self) -> Drain {
-        self.now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.turn_at(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// A turn at a time, in milliseconds since the shard's start.
+    pub(super) fn turn_at(&mut self, now: Millis) -> Drain {
+        self.now = now;
         self.take_letters();
         self.run_timers();
         self.serve_ready();
@@ -303,7 +308,7 @@ impl Shard {
         self.phase == Phase::Closing && self.members.is_empty()
     }
 
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         !self.backlog.is_empty() || !self.ready.is_empty() || self.walk.is_some() || !self.post.is_empty()
     }
 
@@ -313,14 +318,19 @@ impl Shard {
         self.stats.publish(&self.ledger);
     }
 
+    /// Milliseconds until something is due.
+    pub(super) fn sleeps_ms(&self) -> Millis {
+        let until_timer = self.wheel.idle_for(SLEEP_MAX_MS);
+        let until_merge =
+            self.restless.front().map_or(SLEEP_MAX_MS, |(at, _)| at.saturating_sub(self.now).max(1));
+        until_timer.min(until_merge)
+    }
+
     async fn sleep(&self) {
         if !self.reader.doze() {
             return;
         }
-        let until_timer = self.wheel.idle_for(SLEEP_MAX_MS);
-        let until_merge =
-            self.restless.front().map_or(SLEEP_MAX_MS, |(at, _)| at.saturating_sub(self.now).max(1));
-        let longest = Duration::from_millis(until_timer.min(until_merge));
+        let longest = Duration::from_millis(self.sleeps_ms());
         // An elapsed time-out and a bell mean the same: look at everything again.
         let _ = tokio::time::timeout(longest, self.bell.notified()).await;
         self.reader.rouse();

@@ -17,6 +17,9 @@ pub enum Connection {
     Tcp(std::net::TcpStream),
     /// One end of a pair; whoever has the other one speaks to the client.
     Pipe(std::os::unix::net::UnixStream),
+    /// The model's.
+    #[cfg(feature = "model")]
+    Sim(super::sim::SimPipe),
 }
 
 /// A subscriber's connection.
@@ -26,6 +29,9 @@ pub enum Socket {
     Tcp(TcpStream),
     /// A pipe to the front, which answers the client by HTTP.
     Pipe(UnixStream),
+    /// The model's.
+    #[cfg(feature = "model")]
+    Sim(super::sim::SimPipe),
 }
 
 impl Socket {
@@ -42,6 +48,8 @@ impl Socket {
                 TcpStream::from_std(socket).map(Self::Tcp)
             }
             Connection::Pipe(socket) => UnixStream::from_std(socket).map(Self::Pipe),
+            #[cfg(feature = "model")]
+            Connection::Sim(pipe) => Ok(Self::Sim(pipe)),
         }
     }
 
@@ -53,6 +61,8 @@ impl Socket {
         let offered = match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Pipe(stream) => stream.try_write(bytes),
+            #[cfg(feature = "model")]
+            Self::Sim(pipe) => pipe.try_write(bytes),
         };
         none_if_would_block(offered).map(Option::unwrap_or_default)
     }
@@ -65,6 +75,8 @@ impl Socket {
         none_if_would_block(match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Pipe(stream) => stream.try_read(buffer),
+            #[cfg(feature = "model")]
+            Self::Sim(pipe) => pipe.try_read(buffer),
         })
     }
 
@@ -73,6 +85,8 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(context),
             Self::Pipe(stream) => stream.poll_read_ready(context),
+            #[cfg(feature = "model")]
+            Self::Sim(pipe) => pipe.poll_read_ready(context),
         }
     }
 
@@ -81,6 +95,8 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(context),
             Self::Pipe(stream) => stream.poll_write_ready(context),
+            #[cfg(feature = "model")]
+            Self::Sim(pipe) => pipe.poll_write_ready(context),
         }
     }
 
@@ -90,6 +106,9 @@ impl Socket {
         let _ = match self {
             Self::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
             Self::Pipe(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
+            // The model's client stops reading at the close frame.
+            #[cfg(feature = "model")]
+            Self::Sim(_) => Ok(()),
         };
     }
 
