@@ -99,6 +99,11 @@ impl Client {
         }
     }
 
+    /// What it waits for an answer to.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        self.asked.front().map(|asked| format!("{:?}", asked.command))
+    }
+
     /// Whether an answer is due.
     pub(crate) fn waits(&self) -> bool {
         !self.asked.is_empty()
@@ -263,7 +268,7 @@ impl Client {
         let may_skip = channel.rule.delivery == Delivery::Latest || self.may_skip;
         let told = &self.told[place];
         let skipped = if may_skip {
-            told.last.map_or(0, |last| sequence.saturating_sub(last + 1))
+            sequence.saturating_sub(told.last.unwrap_or(told.most) + 1)
         } else {
             sequence - first
         };

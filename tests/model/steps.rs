@@ -208,8 +208,8 @@ const ABLE: bool = false;
 impl Client {
     /// All is quiet: what it was told is all there is to tell.
     pub(crate) fn check_rest(&self, market: &crate::market::Market, lapped: bool) -> Checked {
-        if self.waits() {
-            return Err("an answer is missing".to_owned());
+        if let Some(command) = self.waits_for() {
+            return Err(format!("no answer to {command}"));
         }
         for (told, channel) in self.told.iter().zip(&market.channels) {
             let name = channel.name.as_str();
