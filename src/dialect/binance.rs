@@ -1,7 +1,8 @@
 //! Binance Spot market streams, as the exchange's own clients use them (web-socket-streams.md of
 //! binance-spot-api-docs, and what was seen on the wire).
 //!
-//! Pure; `open` on the front's thread, the rest on the shard's. Payloads are not looked at. Invariant: a success is
+//! Pure; `open` on the front's thread, the rest on the shard's. Payloads are not looked at. A stream's name may end in a rate of the
+//! client's choice (`btcusdt@bookTicker@250ms`), which the exchange has not. Invariant: a success is
 //! exactly `{"result":…,"id":…}`, an error `{"error":{"code":…,"msg":…},"id":…}`, with the id as it came.
 
 use serde::Deserialize;
@@ -9,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::names::{decode, distinct, values};
 use super::{
-    Command, Dialect, Farewell, Fault, FaultCode, Hello, Opening, Outcome, Rejected, Request, RequestId,
-    Shape, Subscribe, Wanted, json,
+    Command, Dialect, Farewell, Fault, FaultCode, Hello, Opening, Outcome, Rated, Rejected, Request,
+    RequestId, Shape, Subscribe, Wanted, json,
 };
 use crate::channel::ChannelName;
 
@@ -28,6 +29,9 @@ mod text {
 
 /// Longest id that is a string, in characters.
 const ID_CHARS_MAX: usize = 36;
+
+/// Rates that a name's end may ask for, in milliseconds.
+const EVERY_MS: std::ops::RangeInclusive<u32> = 50..=60_000;
 
 /// The only property; it switches between [`Shape::Payload`] and [`Shape::Combined`].
 const COMBINED: &str = "combined";
@@ -92,8 +96,18 @@ impl Dialect for Binance {
 
 /// The exchange has neither snapshots nor a word for where to go on.
 fn subscribe(channels: Vec<ChannelName>) -> Subscribe {
-    let channels = distinct(channels).into_iter().map(Wanted::from).collect();
+    let channels = distinct(channels).into_iter();
+    let channels = channels.map(|name| Wanted { rated: rated(&name), name }).collect();
     Subscribe { channels, ..Subscribe::default() }
+}
+
+/// What a name means if its end, `@<N>ms`, is a rate, and no channel has the whole name. One rate is spelled in one way.
+fn rated(name: &ChannelName) -> Option<Rated> {
+    let (source, rate) = name.as_str().rsplit_once('@')?;
+    let digits = rate.strip_suffix("ms").filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let every_ms = digits.parse().ok().filter(|every_ms| EVERY_MS.contains(every_ms))?;
+    let source = ChannelName::parse(source).ok().filter(|_| !digits.starts_with('0'))?;
+    Some(Rated { source, every_ms })
 }
 
 /// `/ws`: names that are no channels are passed over, for ccxt opens `/ws/0`, `/ws/1`, … and subscribes then.
@@ -230,9 +244,9 @@ fn push_error(fault: &Fault, out: &mut Vec<u8>) {
     let (code, text) = match fault.code {
         FaultCode::UnknownProperty => (0, fault.text.as_str()),
         FaultCode::InvalidValue => (1, fault.text.as_str()),
-        FaultCode::InvalidRequest | FaultCode::InvalidChannel | FaultCode::NotConflatable => {
-            (2, fault.text.as_str())
-        }
+        FaultCode::InvalidRequest | FaultCode::InvalidChannel => (2, fault.text.as_str()),
+        // A stream at a rate that it cannot have is none.
+        FaultCode::NotConflatable => (2, text::STREAM),
         FaultCode::InvalidJson => (3, fault.text.as_str()),
         // The session counts the channels; the exchange's text belongs to this dialect.
         FaultCode::TooManyChannels => (4, text::TOO_MANY),

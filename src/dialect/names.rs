@@ -31,7 +31,7 @@ pub(super) fn distinct<T: Clone + Eq + Hash>(mut names: Vec<T>) -> Vec<T> {
 
 /// A channel, or a pattern of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Named {
+enum Named {
     /// One channel.
     Channel(ChannelName),
     /// Those that match.
@@ -42,11 +42,28 @@ pub(super) enum Named {
 ///
 /// # Errors
 /// Says which rule the name breaks.
-pub(super) fn named(name: &str) -> Result<Named, InvalidChannel> {
+fn named(name: &str) -> Result<Named, InvalidChannel> {
     if name.contains('*') {
         return ChannelPattern::parse(name).map(Named::Pattern);
     }
     ChannelName::parse(name).map(Named::Channel)
+}
+
+/// The channels and the patterns of a list, each without doubles.
+///
+/// # Errors
+/// Says which name breaks which rule.
+pub(super) fn sort<'a>(
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(Vec<ChannelName>, Vec<ChannelPattern>), String> {
+    let (mut channels, mut patterns) = (Vec::new(), Vec::new());
+    for name in names {
+        match named(name).map_err(|why| format!("{why}: {name:?}"))? {
+            Named::Channel(channel) => channels.push(channel),
+            Named::Pattern(pattern) => patterns.push(pattern),
+        }
+    }
+    Ok((distinct(channels), distinct(patterns)))
 }
 
 #[cfg(test)]

@@ -1,18 +1,22 @@
 //! Tapecast's own dialect: `GET /v1/ws`.
 //!
-//! Pure; `open` on the front's thread, the rest on the shard's. Patterns, `every_ms` and `resume` are refused here by
-//! name. Invariant: a request with an id is answered once, with the id as it came.
+//! Pure; `open` on the front's thread, the rest on the shard's. Limits that differ from subscriber to subscriber are the shard's.
+//! Invariant: a request with an id is answered once, with the id as it came.
 
-use serde::de::IgnoredAny;
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::names::{decode, distinct, values};
+use super::names::{decode, sort, values};
 use super::{
-    Command, Dialect, Farewell, Fault, FaultCode, Hello, Joined, Opening, Outcome, Rejected, Request,
-    RequestId, Shape, Subscribe, Wanted, json,
+    Command, Dialect, Farewell, Fault, FaultCode, Hello, Joined, Matched, Opening, Outcome, Rejected,
+    Request, RequestId, Resume, ResumeFrom, Shape, Subscribe, Subscribed, Wanted, json,
 };
-use crate::channel::ChannelName;
+use crate::channel::{ChannelName, ChannelPattern};
+
+/// Longest time between records that a client may choose: an hour.
+const EVERY_MS_MAX: u32 = 3_600_000;
 
 /// The dialect.
 pub(super) struct Native;
@@ -58,15 +62,11 @@ impl Dialect for Native {
             Outcome::Subscribed(_) | Outcome::Unsubscribed(..) if id.0.is_none() => {}
             Outcome::Subscribed(subscribed) => {
                 open_answer("ack", id, out);
-                out.extend_from_slice(br#","channels":"#);
-                json::push_array(subscribed.channels, out, push_joined);
-                out.push(b'}');
+                push_subscribed(subscribed, out);
             }
-            Outcome::Unsubscribed(names, _) => {
+            Outcome::Unsubscribed(names, patterns) => {
                 open_answer("ack", id, out);
-                out.extend_from_slice(br#","channels":"#);
-                json::push_array(*names, out, push_left);
-                out.push(b'}');
+                push_unsubscribed(names, patterns, out);
             }
             Outcome::Listed(names) => {
                 open_answer("list", id, out);
@@ -114,15 +114,20 @@ struct Limits {
 }
 
 fn open(query: &str) -> Result<Opening, String> {
-    let mut channels = Vec::new();
+    let mut lists = Vec::new();
     for list in values(query, "channels") {
-        let list = decode(list).ok_or("channels: not UTF-8")?;
-        for name in list.split(',').filter(|name| !name.is_empty()) {
-            channels.push(read_channel(name).map_err(|fault| format!("channels: {}", fault.text))?);
-        }
+        lists.push(decode(list).ok_or("channels: not UTF-8")?);
     }
-    let channels = distinct(channels).into_iter().map(Wanted::from).collect();
-    let subscribe = Subscribe { channels, snapshot: true, ..Subscribe::default() };
+    let names = lists.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty());
+    let (channels, patterns) = sort(names).map_err(|why| format!("channels: {why}"))?;
+    let mut subscribe = Subscribe { patterns, snapshot: true, ..Subscribe::default() };
+    subscribe.channels = channels.into_iter().map(Wanted::from).collect();
+    for text in values(query, "snapshot") {
+        subscribe.snapshot = text.parse().map_err(|_| "snapshot: must be true or false")?;
+    }
+    for text in values(query, "every_ms") {
+        subscribe.every_ms = read_every_ms(text).map_err(|fault| fault.text)?;
+    }
     Ok(Opening { dialect: &Native, shape: Shape::Native, subscribe })
 }
 
@@ -133,8 +138,16 @@ struct Message<'a> {
     id: Option<&'a RawValue>,
     channels: Option<Vec<String>>,
     snapshot: Option<bool>,
-    every_ms: Option<u64>,
-    resume: Option<IgnoredAny>,
+    #[serde(borrow)]
+    every_ms: Option<&'a RawValue>,
+    resume: Option<Origin>,
+}
+
+/// Where an earlier connection was cut, as a client writes it.
+#[derive(Deserialize)]
+struct Origin {
+    epoch: Box<str>,
+    seq: HashMap<String, u64>,
 }
 
 #[derive(Deserialize)]
@@ -147,43 +160,49 @@ enum Op {
 }
 
 impl Message<'_> {
-    fn command(&self) -> Result<Command, Fault> {
+    fn command(self) -> Result<Command, Fault> {
         match self.op {
             Op::Subscribe => self.subscribe(),
             Op::Unsubscribe => {
-                Ok(Command::Unsubscribe { channels: self.read_channels()?, patterns: Vec::new() })
+                let (channels, patterns) = self.read_channels()?;
+                Ok(Command::Unsubscribe { channels, patterns })
             }
             Op::List => Ok(Command::List),
             Op::Ping => Ok(Command::Ping),
         }
     }
 
-    fn subscribe(&self) -> Result<Command, Fault> {
-        if self.every_ms.is_some_and(|every_ms| every_ms > 0) {
-            return Err(not_supported("every_ms is not supported yet: leave it out, or send 0"));
-        }
-        if self.resume.is_some() {
-            return Err(not_supported("resume is not supported yet: leave it out"));
-        }
-        let channels = self.read_channels()?.into_iter().map(Wanted::from).collect();
+    fn subscribe(self) -> Result<Command, Fault> {
+        let (channels, patterns) = self.read_channels()?;
+        let channels = channels.into_iter().map(Wanted::from).collect();
         let snapshot = self.snapshot.unwrap_or(true);
-        Ok(Command::Subscribe(Subscribe { channels, snapshot, ..Subscribe::default() }))
+        let every_ms = self.every_ms.map_or(Ok(0), |raw| read_every_ms(raw.get()))?;
+        let resume = self.resume.map(Origin::read);
+        Ok(Command::Subscribe(Subscribe { channels, patterns, snapshot, every_ms, resume }))
     }
 
-    fn read_channels(&self) -> Result<Vec<ChannelName>, Fault> {
+    fn read_channels(&self) -> Result<(Vec<ChannelName>, Vec<ChannelPattern>), Fault> {
         let Some(names) = &self.channels else {
             return Err(Fault::new(FaultCode::InvalidRequest, "missing field `channels`"));
         };
-        let channels: Result<Vec<_>, _> = names.iter().map(|name| read_channel(name)).collect();
-        channels.map(distinct)
+        let names = names.iter().map(String::as_str);
+        sort(names).map_err(|why| Fault::new(FaultCode::InvalidChannel, why))
     }
 }
 
-fn read_channel(name: &str) -> Result<ChannelName, Fault> {
-    if name.contains('*') {
-        return Err(not_supported(&format!("patterns are not supported yet: {name:?}")));
+impl Origin {
+    /// A name that is no channel's is none that is subscribed to, and so means nothing here.
+    fn read(self) -> Resume {
+        let sequences = self.seq.into_iter();
+        let sequences = sequences.filter_map(|(name, seq)| Some((ChannelName::parse(&name).ok()?, seq)));
+        Resume { epoch: self.epoch, from: ResumeFrom::Sequences(sequences.collect()) }
     }
-    ChannelName::parse(name).map_err(|why| Fault::new(FaultCode::InvalidChannel, format!("{why}: {name:?}")))
+}
+
+fn read_every_ms(text: &str) -> Result<u32, Fault> {
+    let every_ms = text.parse().ok().filter(|every_ms| *every_ms <= EVERY_MS_MAX);
+    let text = format!("every_ms must be a whole number from 0 to {EVERY_MS_MAX}");
+    every_ms.ok_or_else(|| Fault::new(FaultCode::InvalidRequest, text))
 }
 
 /// An id as it came.
@@ -192,10 +211,6 @@ fn read_id(raw: &RawValue) -> Result<Box<str>, Fault> {
         return Ok(raw.get().into());
     }
     Err(Fault::new(FaultCode::InvalidRequest, "id must be an integer or a string"))
-}
-
-fn not_supported(text: &str) -> Fault {
-    Fault::new(FaultCode::InvalidRequest, text)
 }
 
 /// Appends an answer as far as its id.
@@ -208,18 +223,53 @@ fn open_answer(op: &str, id: &RequestId, out: &mut Vec<u8>) {
     }
 }
 
-fn push_joined(joined: &Joined<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#"{"channel":"#);
-    json::push(joined.channel, out);
-    out.extend_from_slice(br#","seq":"#);
-    json::push(&joined.sequence, out);
+/// Appends what was subscribed to, channels and then patterns, and the end of the answer.
+fn push_subscribed(subscribed: &Subscribed<'_>, out: &mut Vec<u8>) {
+    let channels = subscribed.channels.iter().map(Acknowledged::joined);
+    let patterns = subscribed.patterns.iter().map(Acknowledged::matched);
+    push_acknowledged(channels.chain(patterns), out);
+}
+
+/// Appends what was unsubscribed from, channels and then patterns, and the end of the answer.
+fn push_unsubscribed(names: &[ChannelName], patterns: &[ChannelPattern], out: &mut Vec<u8>) {
+    let channels =
+        names.iter().map(|name| Acknowledged { channel: Some(name.as_str()), ..Acknowledged::default() });
+    let patterns = patterns
+        .iter()
+        .map(|pattern| Acknowledged { pattern: Some(pattern.as_str()), ..Acknowledged::default() });
+    push_acknowledged(channels.chain(patterns), out);
+}
+
+fn push_acknowledged<'a>(all: impl Iterator<Item = Acknowledged<'a>>, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","channels":"#);
+    json::push_array(all, out, |one, out| json::push(&one, out));
     out.push(b'}');
 }
 
-fn push_left(name: &ChannelName, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#"{"channel":"#);
-    json::push(name.as_str(), out);
-    out.push(b'}');
+/// One channel or pattern in an acknowledgement.
+#[derive(Default, Serialize)]
+struct Acknowledged<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovered: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<usize>,
+}
+
+impl<'a> Acknowledged<'a> {
+    fn joined(joined: &Joined<'a>) -> Self {
+        let (channel, seq) = (Some(joined.channel), Some(joined.sequence));
+        Self { channel, seq, recovered: joined.recovered, ..Self::default() }
+    }
+
+    fn matched(matched: &Matched<'a>) -> Self {
+        Self { pattern: Some(matched.pattern), count: Some(matched.count), ..Self::default() }
+    }
 }
 
 fn push_error(id: &RequestId, fault: &Fault, out: &mut Vec<u8>) {

@@ -4,10 +4,11 @@
 //! replaced there by a newer one, or is counted as lost and told.
 
 use super::fanout::{Drained, Range};
-use super::index::{CohortId, SubscriberId};
+use super::index::{CohortId, SlotId, SubscriberId};
 use super::worker::Shard;
 use crate::channel::Delivery;
 use crate::dialect::Shape;
+use crate::dialect::shape::Notice;
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::outbox::{Queued, Taken};
 
@@ -45,6 +46,9 @@ impl Shard {
             }
         }
     }
+
+    /// Tells whoever subscribes to a channel something of it.
+    pub(super) fn tell(&mut self, _slot: SlotId, _notice: Notice) {}
 
     /// A subscriber took only the beginning: what was cut is finished first, the rest waits as marks and positions.
     pub(super) fn cut_off(&mut self, cohort: CohortId, id: SubscriberId, taken: usize) {

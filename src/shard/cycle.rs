@@ -8,8 +8,8 @@ use super::index::{CohortId, SlotId, SubscriberId};
 use super::worker::Shard;
 use crate::channel::ChannelId;
 use crate::dialect::Shape;
-use crate::dialect::shape::{Framing, Label, Mark};
-use crate::record::{Format, Head};
+use crate::dialect::shape::{Framing, GapReason, Label, Mark, Notice};
+use crate::record::{FIRST, Format, Head, Status};
 use crate::ring::{Entry, Kind, Lapped, Next};
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::frame::{self, Opcode};
@@ -36,11 +36,23 @@ pub(super) enum Drain {
     More,
 }
 
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Took {
+    /// It was given to whoever subscribes to its channel.
+    Given,
+    /// It is the first of a channel that patterns match. They join when the cycle is over, and then it is taken again.
+    Held(Entry),
+}
+
 impl Shard {
-    /// One cycle. Between cycles nothing of it remains but what waits in outboxes.
+    /// One cycle. Between cycles nothing of it remains but what waits in outboxes, and an entry that was held.
     pub(super) fn cycle(&mut self) -> Drain {
         let drained = self.drain();
         self.finish_cycle();
+        if let Some(entry) = &self.held {
+            self.admit_channel(id_of(entry));
+        }
         drained
     }
 
@@ -50,19 +62,28 @@ impl Shard {
         self.flush();
         self.fanout.clear();
         self.aside = 0;
+        self.leave_gone();
         self.carry_out_sentences();
     }
 
     pub(super) fn drain(&mut self) -> Drain {
+        let mut next = self.held.take().map(Next::Entry);
         for _ in 0..RECORDS_A_CYCLE {
-            let lapped = match self.reader.next() {
-                Next::Entry(entry) => self.take(&entry).is_err(),
+            let took = match next.take().unwrap_or_else(|| self.reader.next()) {
+                Next::Entry(entry) => self.take(&entry),
                 Next::Empty => return Drain::Empty,
-                Next::Lapped => true,
+                Next::Lapped => Err(Lapped),
             };
-            if lapped {
-                self.was_lapped();
-                return Drain::More;
+            match took {
+                Ok(Took::Given) => {}
+                Ok(Took::Held(entry)) => {
+                    self.held = Some(entry);
+                    return Drain::More;
+                }
+                Err(Lapped) => {
+                    self.was_lapped();
+                    return Drain::More;
+                }
             }
             if self.cycle_is_full() {
                 return Drain::More;
@@ -78,44 +99,108 @@ impl Shard {
             || self.aside >= ASIDE_A_CYCLE
     }
 
-    fn take(&mut self, entry: &Entry) -> Result<(), Lapped> {
+    fn take(&mut self, entry: &Entry) -> Result<Took, Lapped> {
         match entry.kind {
             Some(Kind::Data) => {
-                self.take_record(entry)?;
-                let before = self.ledger.ordinal;
-                self.ledger.ordinal = entry.ordinal;
-                self.ledger.seen += 1;
-                self.ledger.missed += entry.ordinal - before - 1;
+                let took = self.take_record(entry)?;
+                if took == Took::Given {
+                    let before = self.ledger.ordinal;
+                    self.ledger.ordinal = entry.ordinal;
+                    self.ledger.seen += 1;
+                    self.ledger.missed += entry.ordinal - before - 1;
+                }
+                return Ok(took);
             }
             // Newer than what was seen only where the record itself was lost to a lap.
-            Some(Kind::Refresh) => self.take_record(entry)?,
+            Some(Kind::Refresh) => return self.take_record(entry),
             Some(Kind::Expired) => self.index.expire(id_of(entry)),
-            Some(Kind::Status | Kind::End) | None => {}
+            Some(Kind::Status) => self.take_status(entry)?,
+            Some(Kind::End) | None => {}
         }
-        Ok(())
+        Ok(Took::Given)
     }
 
     /// Gives a record to whoever subscribes to its channel, unless its sequence is not above the last one seen.
-    pub(super) fn take_record(&mut self, entry: &Entry) -> Result<(), Lapped> {
+    pub(super) fn take_record(&mut self, entry: &Entry) -> Result<Took, Lapped> {
         let catalogue = &self.catalogue;
-        let seen = self.index.meet(id_of(entry), || catalogue.at(entry.channel));
+        let Some(seen) = self.index.meet(id_of(entry), || catalogue.at(entry.channel)) else {
+            return Ok(Took::Held(*entry));
+        };
         if entry.sequence <= seen.sequence {
-            return Ok(());
+            return Ok(Took::Given);
         }
-        if let Some(slot) = seen.slot {
-            self.fan_out(entry, slot, entry.sequence - seen.sequence - 1)?;
+        let mut next = seen.slot;
+        while let Some(slot) = next {
+            next = self.index.slot(slot).next;
+            if seen.sequence > 0 {
+                self.fan_out(entry, slot, entry.sequence - seen.sequence - 1, GapReason::Lapped)?;
+            } else {
+                self.fan_out_first(entry, slot)?;
+            }
         }
         self.index.set_seen(entry.channel, entry.sequence);
+        Ok(Took::Given)
+    }
+
+    /// The first record that is seen of a channel. What its name had before is known by how far that came; of an unknown past there is
+    /// nothing to tell.
+    fn fan_out_first(&mut self, entry: &Entry, slot: SlotId) -> Result<(), Lapped> {
+        let past = self.index.slot(slot).past;
+        let (base, reason) = match entry.flags & FIRST {
+            0 => (past, GapReason::Lapped),
+            _ if past == 0 => (entry.sequence - 1, GapReason::Expired),
+            _ => (past, GapReason::Expired),
+        };
+        self.fan_out(entry, slot, (entry.sequence - 1).saturating_sub(base), reason)?;
+        // A channel that begins anew is live, whatever was told of the one before.
+        if self.index.slot(slot).stale
+            && self.catalogue.at(entry.channel).is_some_and(|info| info.id == id_of(entry) && !info.stale)
+        {
+            self.tell_stale(slot, false);
+        }
         Ok(())
     }
 
-    fn fan_out(&mut self, entry: &Entry, slot: SlotId, skipped: u64) -> Result<(), Lapped> {
+    /// A channel's state changed, or its feed skipped records.
+    fn take_status(&mut self, entry: &Entry) -> Result<(), Lapped> {
+        let Some(status) = Status::read(entry.flags, self.reader.ring().body_words(entry)?) else {
+            return Ok(());
+        };
+        let mut next = self.index.first_slot_of(id_of(entry));
+        while let Some(slot) = next {
+            next = self.index.slot(slot).next;
+            match status {
+                Status::Stale => self.tell_stale(slot, true),
+                Status::Live => self.tell_stale(slot, false),
+                Status::FeedGap { from, to } => {
+                    self.tell(slot, Notice::Gap { from, to, reason: GapReason::Feed });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whoever subscribes to a channel that its feeds are gone, or back, unless that was told.
+    pub(super) fn tell_stale(&mut self, slot: SlotId, stale: bool) {
+        if self.index.set_stale(slot, stale) {
+            self.tell(slot, if stale { Notice::Stale } else { Notice::Live });
+        }
+    }
+
+    fn fan_out(
+        &mut self,
+        entry: &Entry,
+        slot: SlotId,
+        skipped: u64,
+        _reason: GapReason,
+    ) -> Result<(), Lapped> {
         if self.is_holed(slot, skipped) {
             return Ok(());
         }
         let mut frames = [Range::default(); Shape::COUNT];
         for shape in Shape::ALL {
-            if self.index.slot(slot).wants(shape) {
+            // Whoever has a rate is served singly.
+            if self.index.slot(slot).every_ms == 0 && self.index.slot(slot).wants(shape) {
                 frames[shape.index()] = self.encode(entry, slot, shape, skipped)?;
             }
         }

@@ -17,9 +17,10 @@ const READS_A_CLIENT: usize = 4;
 const CONTROL_BYTES: usize = 4096;
 
 impl Member {
-    /// So much waits for the client to take that it is not to ask for more.
+    /// An answer is on its way, or so much waits for the client to take, that it is not to ask for more.
     fn answers_wait(&self) -> bool {
-        self.outbox.as_ref().is_some_and(|outbox| outbox.control().len() > CONTROL_BYTES)
+        self.joining.is_some()
+            || self.outbox.as_ref().is_some_and(|outbox| outbox.control().len() > CONTROL_BYTES)
     }
 }
 

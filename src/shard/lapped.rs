@@ -3,6 +3,7 @@
 //! Runs on the shard's thread, a bounded step a turn. Invariant: after the walk, each channel was either seen up to its latest record or
 //! its loss was told to everyone who subscribes to it.
 
+use super::cycle::{Took, id_of};
 use super::index::SlotId;
 use super::worker::Shard;
 use crate::channel::Delivery;
@@ -38,15 +39,22 @@ impl Shard {
     pub(super) fn walk_on(&mut self) {
         let Some(Walk { mut next, end, resumed_at }) = self.walk else { return };
         let stop = end.min(next + CHANNELS_A_TURN);
+        let mut held = None;
         while next < stop && !self.cycle_is_full() {
             let overtaken = self.reader.ring().latest(next).filter(|entry| entry.position < resumed_at);
-            if let Some(entry) = overtaken {
-                // Lapped once more means that it was refreshed, to a place that the cursor meets.
-                let _ = self.take_record(&entry);
+            // Lapped once more means that it was refreshed, to a place that the cursor meets.
+            if let Some(entry) = overtaken
+                && let Ok(Took::Held(entry)) = self.take_record(&entry)
+            {
+                held = Some(entry);
+                break;
             }
             next += 1;
         }
         self.finish_cycle();
+        if let Some(entry) = held {
+            self.admit_channel(id_of(&entry));
+        }
         self.walk = (next < end).then_some(Walk { next, end, resumed_at });
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::index::{CohortId, SubscriberId};
 use super::mailbox::{Newborn, Permit};
+use super::subscribe::Joining;
 use super::timers::Millis;
 use super::worker::Shard;
 use crate::dialect::{Hello, Opening, Outcome, RequestId, Shape};
@@ -37,6 +38,8 @@ pub(super) struct Member {
     pub(super) unrest: Option<bool>,
     /// It stands in the backlog.
     pub(super) listed: bool,
+    /// What it subscribed to is being looked for: it is neither read nor sent records until that is done.
+    pub(super) joining: Option<Box<Joining>>,
     /// It is not read until its control frames are sent.
     pub(super) deaf: bool,
     /// What was read of it and not looked at, because its answers wait: less than one read.
@@ -91,6 +94,7 @@ impl Shard {
             timer: 0,
             unrest: None,
             listed: false,
+            joining: None,
             deaf: false,
             unread: Vec::new(),
             finished: false,
@@ -156,10 +160,10 @@ impl Shard {
     }
 
     fn subscribe_first(&mut self, id: SubscriberId, opening: &Opening) {
-        if opening.subscribe.channels.is_empty() {
+        if opening.subscribe.channels.is_empty() && opening.subscribe.patterns.is_empty() {
             return;
         }
-        if let Err(fault) = self.subscribe(id, &opening.subscribe) {
+        if let Err(fault) = self.subscribe(id, &opening.subscribe, None) {
             let mut text = Vec::new();
             opening.dialect.answer(&RequestId(None), &Outcome::Refused(&fault), &mut text);
             self.say(id, &text);
@@ -272,6 +276,7 @@ impl Shard {
         self.index.dissolve(own);
         let member = &mut self.members[id as usize];
         member.cohort = None;
+        member.joining = None;
         if let Some(outbox) = member.outbox.as_mut() {
             self.ledger.queued_bytes -= outbox.queued_bytes() as u64;
             let gone = outbox.withdraw_all();

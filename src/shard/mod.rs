@@ -12,6 +12,7 @@
 //! | `aside` | from the fast path to the side: what of a cycle waits for a subscriber |
 //! | `singles` | subscribers off the fast path, served one by one |
 //! | `inbound`, `commands` | what clients send, and doing it |
+//! | `subscribe`, `patterns`, `resume` | who joins which channel, when, and from where on |
 //! | `life` | birth, deadlines and end of a subscriber |
 //! | `lapped` | what was lost when the publisher overtook the shard |
 //! | `journal` | the log about clients, and its bound |
@@ -30,9 +31,12 @@ mod life;
 pub mod mailbox;
 #[cfg(feature = "model")]
 pub mod model;
+mod patterns;
 mod ready;
+mod resume;
 mod singles;
 pub mod stats;
+mod subscribe;
 #[cfg(test)]
 mod tests;
 mod timers;

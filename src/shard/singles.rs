@@ -33,6 +33,8 @@ enum Flow {
     OutOfReads,
     /// A queued record was overwritten before it could be sent.
     Lost,
+    /// What it missed is still being looked for, and goes first.
+    Joining,
     /// The connection failed.
     Broken,
 }
@@ -128,6 +130,7 @@ impl Shard {
             Flow::Done => self.sent_all(id),
             Flow::Full => self.is_blocked(id),
             Flow::OutOfReads => self.has_backlog(id),
+            Flow::Joining => {}
             Flow::Lost => self.close(id, CloseReason::Slow),
             Flow::Broken => self.bury(id, CloseReason::ClientVanished),
         }
@@ -147,7 +150,7 @@ impl Shard {
         if outbox.is_joining() {
             // The cursor is about to come up with what was read ahead of it.
             self.has_backlog(id);
-        } else if matches!(member.life, Life::Open) {
+        } else if matches!(member.life, Life::Open) && !self.is_rated(id) {
             self.return_to_fast_path(id);
         }
     }
@@ -158,6 +161,9 @@ impl Shard {
                 Ok(true) => {}
                 Ok(false) => return Flow::Full,
                 Err(_) => return Flow::Broken,
+            }
+            if self.members[id as usize].joining.is_some() {
+                return Flow::Joining;
             }
             if outbox.item(0).is_none() {
                 return Flow::Done;

@@ -24,7 +24,7 @@ use super::ready::ReadyList;
 use super::stats::{Ledger, Stats};
 use super::timers::{Millis, Wheel};
 use crate::channel::Catalogue;
-use crate::ring::Reader;
+use crate::ring::{Entry, Reader};
 use crate::subscriber::close::CloseReason;
 
 /// Letters taken in a turn. Adopting one costs about 10 us; more would be felt by those who stream.
@@ -112,6 +112,10 @@ pub struct Shard {
     /// `every` channels of which records were lost, until the cycle is over.
     pub(super) holed: Vec<SlotId>,
     pub(super) walk: Option<Walk>,
+    /// The first entry of a channel that patterns match: taken when they have joined.
+    pub(super) held: Option<Entry>,
+    /// Subscribers for whom what they missed is being looked for.
+    pub(super) joiners: VecDeque<SubscriberId>,
     pub(super) phase: Phase,
     pub(super) now: Millis,
     pub(super) buffers: Buffers,
@@ -176,6 +180,8 @@ impl Shard {
             condemned: Vec::new(),
             holed: Vec::new(),
             walk: None,
+            held: None,
+            joiners: VecDeque::new(),
             phase: Phase::Serving,
             now: 0,
             buffers,
@@ -215,7 +221,9 @@ impl Shard {
         self.serve_ready();
         let drained = self.cycle();
         self.walk_on();
-        self.serve_backlog();
+        let mut reads = super::singles::READS_A_TURN;
+        self.go_on_resuming(&mut reads);
+        self.serve_backlog(&mut reads);
         self.merge_still();
         self.go_on_ending(drained);
         self.publish_ledger();
@@ -253,12 +261,11 @@ impl Shard {
         }
     }
 
-    fn serve_backlog(&mut self) {
-        let mut reads = super::singles::READS_A_TURN;
+    fn serve_backlog(&mut self, reads: &mut usize) {
         for _ in 0..self.backlog.len() {
             let Some(id) = self.backlog.pop_front() else { return };
             if self.members.contains(id as usize) {
-                self.serve(id, &mut reads);
+                self.serve(id, reads);
                 self.bound_torn_pool();
             }
         }
@@ -309,7 +316,12 @@ impl Shard {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.backlog.is_empty() || !self.ready.is_empty() || self.walk.is_some() || !self.post.is_empty()
+        let is_searching = !self.joiners.is_empty();
+        is_searching
+            || !self.backlog.is_empty()
+            || !self.ready.is_empty()
+            || self.walk.is_some()
+            || !self.post.is_empty()
     }
 
     fn publish_ledger(&mut self) {

@@ -1,25 +1,51 @@
-//! Who gets what: channels to cohorts, cohorts to subscribers.
+//! Who gets what: channels to slots, slots to cohorts, cohorts to subscribers.
 //!
-//! Owned by one shard's thread; knows no socket, no clock and no ring. It changes only between cycles.
-//! Invariant: a cohort stands exactly once in the list of each of its slots, and each of its members has exactly its slots.
+//! Owned by one shard's thread; knows no socket, no clock and no ring. Members change only between cycles.
+//! Invariant: the slots of one channel are one list, found by its name and, once it exists, by its place in the ring's table.
+//!
+//! `cohorts` holds the subscribers of the same slots, `patterns` what they asked for by patterns.
+
+mod cohorts;
+mod patterns;
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use slab::Slab;
 
+use self::cohorts::Cohorts;
+use self::patterns::Patterns;
 use crate::channel::{ChannelId, ChannelInfo, ChannelName, Rule};
 use crate::dialect::Shape;
 
-/// A channel that somebody here subscribes to, whether it exists yet or not.
+pub(super) use self::patterns::PatternId;
+
+/// A channel at a rate that somebody here subscribes to, whether the channel exists yet or not.
 pub(super) type SlotId = u32;
 /// Subscribers with the same channels and shape.
 pub(super) type CohortId = u32;
 /// A subscriber of this shard.
 pub(super) type SubscriberId = u32;
 
-/// A channel that somebody here subscribes to.
+/// What tells slots apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SlotKey<'a> {
+    /// What its subscribers call it.
+    pub(super) label: &'a ChannelName,
+    /// The channel's own name.
+    pub(super) source: &'a ChannelName,
+    /// Milliseconds between records; 0: every change at once.
+    pub(super) every_ms: u32,
+}
+
+impl<'a> SlotKey<'a> {
+    /// A channel by its own name.
+    pub(super) fn of(name: &'a ChannelName, every_ms: u32) -> Self {
+        Self { label: name, source: name, every_ms }
+    }
+}
+
+/// A channel at a rate that somebody here subscribes to.
 #[derive(Debug)]
 pub(super) struct Slot {
     /// What its subscribers call it.
@@ -31,12 +57,33 @@ pub(super) struct Slot {
     pub(super) rule: Rule,
     /// The channel's id, once it exists.
     pub(super) channel: Option<ChannelId>,
+    /// The channel's next slot. The one without a rate stands first.
+    pub(super) next: Option<SlotId>,
+    /// Last sequence of the channel that had the name before; 0: none is known.
+    pub(super) past: u64,
+    /// Its subscribers were told that the channel is stale.
+    pub(super) stale: bool,
     pub(super) cohorts: Vec<CohortId>,
     /// How many of them want each shape.
     takers: [u32; Shape::COUNT],
 }
 
 impl Slot {
+    fn new(key: SlotKey<'_>, rule: Rule) -> Self {
+        Self {
+            name: key.label.clone(),
+            source: key.source.clone(),
+            every_ms: key.every_ms,
+            rule,
+            channel: None,
+            next: None,
+            past: 0,
+            stale: false,
+            cohorts: Vec::new(),
+            takers: [0; Shape::COUNT],
+        }
+    }
+
     /// Tells subscriptions of one subscriber to the same channel apart: 0, unless the rate is part of the name.
     pub(super) fn alias(&self) -> u32 {
         if self.name == self.source { 0 } else { self.every_ms }
@@ -45,6 +92,10 @@ impl Slot {
     /// Whether somebody wants this shape of the channel's records.
     pub(super) fn wants(&self, shape: Shape) -> bool {
         self.takers[shape.index()] > 0
+    }
+
+    fn is(&self, key: SlotKey<'_>) -> bool {
+        self.every_ms == key.every_ms && self.name == *key.label
     }
 
     fn enlist(&mut self, cohort: CohortId, shape: Shape) {
@@ -60,24 +111,13 @@ impl Slot {
     }
 }
 
-/// Subscribers whose bytes are gathered once.
-#[derive(Debug)]
-pub(super) struct Cohort {
-    pub(super) shape: Shape,
-    /// Sorted.
-    pub(super) slots: Vec<SlotId>,
-    pub(super) members: Vec<SubscriberId>,
-    /// Stands in `by_key`, so that others may merge into it.
-    open: bool,
-}
-
 /// What this shard knows of a channel in the ring.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     generation: u32,
-    /// The channel was met in this generation: its name was looked up.
+    /// The cursor has met the channel in this generation: its name was looked up, and patterns were asked.
     known: bool,
-    /// Where somebody here subscribes to it.
+    /// Where somebody here subscribes to it: the first of its slots.
     pub(super) slot: Option<SlotId>,
     /// Last sequence drained, 0 before the first.
     pub(super) sequence: u64,
@@ -87,42 +127,82 @@ pub(super) struct Seen {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     slots: Slab<Slot>,
-    by_name: HashMap<ChannelName, SlotId, RandomState>,
+    /// By the channel's own name: the first of its slots.
+    by_source: HashMap<ChannelName, SlotId, RandomState>,
+    /// Slots that are called otherwise than their channel. Such a label tells the rate, so no two slots have the same.
+    by_alias: HashMap<ChannelName, SlotId, RandomState>,
     /// By the channel's index in the ring's table.
     channels: Vec<Seen>,
-    cohorts: Slab<Cohort>,
-    by_key: HashMap<u64, CohortId, RandomState>,
-    hasher: RandomState,
+    cohorts: Cohorts,
+    patterns: Patterns,
+    /// Names of channels that are no more, and that patterns may have joined.
+    gone: Vec<ChannelName>,
 }
 
 impl Index {
-    /// What was seen of a channel of the ring. `look_up` finds its name when it is met for the first time.
-    pub(super) fn meet(&mut self, id: ChannelId, look_up: impl FnOnce() -> Option<ChannelInfo>) -> Seen {
-        let place = id.index as usize;
-        if self.channels.len() <= place {
-            self.channels.resize(place + 1, Seen::default());
+    /// What was seen of a channel of the ring. `look_up` finds its name when it is met for the first time. `None`: patterns here
+    /// match it, so their cohorts must join (see [`Index::enter`]) before its record is given to anybody.
+    pub(super) fn meet(
+        &mut self,
+        id: ChannelId,
+        look_up: impl FnOnce() -> Option<ChannelInfo>,
+    ) -> Option<Seen> {
+        let seen = self.channels.get(id.index as usize).copied().unwrap_or_default();
+        if seen.known && seen.generation == id.generation {
+            return Some(seen);
         }
-        let seen = self.channels[place];
-        if !seen.known || seen.generation != id.generation {
-            self.enter(id, look_up());
+        let info = look_up().filter(|info| info.id == id);
+        if info.as_ref().is_some_and(|info| self.patterns.is_matched(&info.name)) {
+            return None;
         }
-        self.channels[place]
+        self.enter(id, info.as_ref());
+        Some(self.channels[id.index as usize])
     }
 
-    fn enter(&mut self, id: ChannelId, info: Option<ChannelInfo>) {
+    /// The cursor has met a channel; `info` tells its name.
+    pub(super) fn enter(&mut self, id: ChannelId, info: Option<&ChannelInfo>) {
+        self.make_place(id.index);
+        let is_bound = self.is_bound(id);
+        let seen = &mut self.channels[id.index as usize];
+        if is_bound {
+            seen.known = true;
+            return;
+        }
         self.forget(id.index);
-        let info = info.filter(|info| info.id == id);
-        let slot = info.and_then(|info| self.by_name.get(&info.name).copied());
+        let slot = info.and_then(|info| self.by_source.get(&info.name).copied());
         if let Some(slot) = slot {
             self.rebind(slot, id);
         }
         self.channels[id.index as usize] = Seen { generation: id.generation, known: true, slot, sequence: 0 };
     }
 
-    /// A slot's name has a new channel. The old one is let go of: its end may have been lost to a lap.
-    fn rebind(&mut self, slot: SlotId, id: ChannelId) {
-        if let Some(old) = self.slots[slot as usize].channel.replace(id) {
-            self.channels[old.index as usize].slot = None;
+    fn make_place(&mut self, index: u32) {
+        let place = index as usize;
+        if self.channels.len() <= place {
+            self.channels.resize(place + 1, Seen::default());
+        }
+    }
+
+    /// Somebody subscribes to this channel, whether the cursor has met it or not.
+    fn is_bound(&self, id: ChannelId) -> bool {
+        let seen = self.channels.get(id.index as usize);
+        seen.is_some_and(|seen| seen.generation == id.generation && seen.slot.is_some())
+    }
+
+    /// The slots of a name have a new channel. The old one is let go of: its end may have been lost to a lap.
+    fn rebind(&mut self, first: SlotId, id: ChannelId) {
+        if let Some(old) = self.slot(first).channel {
+            self.forget(old.index);
+        }
+        self.set_channel(first, Some(id));
+    }
+
+    fn set_channel(&mut self, first: SlotId, channel: Option<ChannelId>) {
+        let mut next = Some(first);
+        while let Some(slot) = next {
+            let slot = &mut self.slots[slot as usize];
+            slot.channel = channel;
+            next = slot.next;
         }
     }
 
@@ -133,10 +213,36 @@ impl Index {
         }
     }
 
+    /// A channel is no more; its slots remember how far it came.
     fn forget(&mut self, index: u32) {
-        if let Some(slot) = std::mem::take(&mut self.channels[index as usize]).slot {
-            self.slots[slot as usize].channel = None;
+        let seen = std::mem::take(&mut self.channels[index as usize]);
+        let Some(first) = seen.slot else { return };
+        if !self.patterns.is_empty() {
+            self.gone.push(self.slot(first).source.clone());
         }
+        let mut next = Some(first);
+        while let Some(slot) = next {
+            let slot = &mut self.slots[slot as usize];
+            slot.channel = None;
+            slot.past = slot.past.max(seen.sequence);
+            next = slot.next;
+        }
+    }
+
+    /// Slots that only patterns joined, of channels that are no more: each with its cohorts. They are to leave.
+    pub(super) fn take_gone(&mut self) -> Vec<(SlotId, CohortId)> {
+        let mut leaving = Vec::new();
+        for name in std::mem::take(&mut self.gone) {
+            let slots = self.slots_named(&name).filter(|&slot| self.slot(slot).channel.is_none());
+            for slot in slots {
+                let cohorts = self.slot(slot).cohorts.iter().copied();
+                let joined = cohorts.filter(|&cohort| !self.cohort(cohort).is_named(slot));
+                leaving.extend(joined.map(|cohort| (slot, cohort)));
+            }
+        }
+        leaving.sort_unstable();
+        leaving.dedup();
+        leaving
     }
 
     /// A slot's channel, if there is one, and the last sequence drained of it.
@@ -150,104 +256,93 @@ impl Index {
         self.channels[channel as usize].sequence = sequence;
     }
 
-    /// A slot for a name; `info` where the channel exists.
-    pub(super) fn intern(&mut self, name: &ChannelName, rule: Rule, info: Option<&ChannelInfo>) -> SlotId {
-        if let Some(&slot) = self.by_name.get(name) {
-            return slot;
-        }
-        let slot = Slot {
-            name: name.clone(),
-            source: name.clone(),
-            every_ms: 0,
-            rule,
-            channel: None,
-            cohorts: Vec::new(),
-            takers: [0; Shape::COUNT],
-        };
-        let slot = self.slots.insert(slot) as SlotId;
-        self.by_name.insert(name.clone(), slot);
+    /// The first slot of a channel; none where nobody subscribes to it.
+    pub(super) fn first_slot_of(&self, id: ChannelId) -> Option<SlotId> {
+        self.channels.get(id.index as usize).filter(|seen| seen.generation == id.generation)?.slot
+    }
+
+    /// The slots of a name; none where nobody subscribes to it.
+    pub(super) fn slots_named(&self, source: &ChannelName) -> impl Iterator<Item = SlotId> {
+        self.list(self.by_source.get(source).copied())
+    }
+
+    fn list(&self, first: Option<SlotId>) -> impl Iterator<Item = SlotId> {
+        std::iter::successors(first, |&slot| self.slot(slot).next)
+    }
+
+    /// The slot of a channel at a rate; `info` where the channel exists.
+    pub(super) fn intern(&mut self, key: SlotKey<'_>, rule: Rule, info: Option<&ChannelInfo>) -> SlotId {
+        let found = self.slots_named(key.source).find(|&slot| self.slot(slot).is(key));
+        let slot = found.unwrap_or_else(|| self.new_slot(key, rule, info));
         if let Some(info) = info {
             self.bind(slot, info.id);
         }
         slot
     }
 
-    /// Joins a new slot to a channel that exists: met by the cursor already (`seen` stays) or not yet.
-    fn bind(&mut self, slot: SlotId, id: ChannelId) {
-        self.meet(id, || None);
-        self.channels[id.index as usize].slot = Some(slot);
-        self.slots[slot as usize].channel = Some(id);
+    fn new_slot(&mut self, key: SlotKey<'_>, rule: Rule, info: Option<&ChannelInfo>) -> SlotId {
+        let slot = self.slots.insert(Slot::new(key, rule)) as SlotId;
+        // Whoever comes with it is told by the answer to its request.
+        self.slots[slot as usize].stale = info.is_some_and(|info| info.stale);
+        if key.label != key.source {
+            self.by_alias.insert(key.label.clone(), slot);
+        }
+        self.enlist_slot(slot);
+        slot
     }
 
-    pub(super) fn find(&self, name: &ChannelName) -> Option<SlotId> {
-        self.by_name.get(name).copied()
+    /// Puts a new slot into its channel's list: first if it has no rate, else behind the first.
+    fn enlist_slot(&mut self, slot: SlotId) {
+        let Slot { source, every_ms, .. } = self.slot(slot);
+        let (source, is_first) = (source.clone(), *every_ms == 0);
+        let Some(&first) = self.by_source.get(&source) else {
+            self.by_source.insert(source, slot);
+            return;
+        };
+        let Slot { channel, past, next, .. } = *self.slot(first);
+        let new = &mut self.slots[slot as usize];
+        (new.channel, new.past) = (channel, past);
+        if is_first {
+            new.next = Some(first);
+            self.set_first(&source, channel, slot);
+        } else {
+            new.next = next;
+            self.slots[first as usize].next = Some(slot);
+        }
+    }
+
+    fn set_first(&mut self, source: &ChannelName, channel: Option<ChannelId>, first: SlotId) {
+        self.by_source.insert(source.clone(), first);
+        if let Some(id) = channel {
+            self.channels[id.index as usize].slot = Some(first);
+        }
+    }
+
+    /// Joins the slots of a name to a channel that exists: met by the cursor already (what was seen stays) or not yet. Where the
+    /// cursor has not seen the end of the channel whose place it took, they join when that is over.
+    fn bind(&mut self, slot: SlotId, id: ChannelId) {
+        if self.slot(slot).channel.is_some() {
+            return;
+        }
+        self.make_place(id.index);
+        let first = self.by_source[&self.slot(slot).source];
+        let seen = &mut self.channels[id.index as usize];
+        let is_other = seen.generation != id.generation;
+        if is_other && (seen.known || seen.slot.is_some()) {
+            return;
+        }
+        seen.generation = id.generation;
+        seen.slot = Some(first);
+        self.set_channel(first, Some(id));
     }
 
     pub(super) fn slot(&self, slot: SlotId) -> &Slot {
         &self.slots[slot as usize]
     }
 
-    pub(super) fn cohort(&self, cohort: CohortId) -> &Cohort {
-        &self.cohorts[cohort as usize]
-    }
-
-    pub(super) fn has_slot(&self, cohort: CohortId, slot: SlotId) -> bool {
-        self.cohort(cohort).slots.binary_search(&slot).is_ok()
-    }
-
-    pub(super) fn cohorts_len(&self) -> usize {
-        self.cohorts.len()
-    }
-
-    /// A cohort of one without channels.
-    pub(super) fn admit(&mut self, subscriber: SubscriberId, shape: Shape) -> CohortId {
-        let cohort = Cohort { shape, slots: Vec::new(), members: vec![subscriber], open: false };
-        self.cohorts.insert(cohort) as CohortId
-    }
-
-    /// Takes one member out of its cohort into a cohort of one that may be edited in place. A cohort of one is that already.
-    pub(super) fn split(&mut self, cohort: CohortId, subscriber: SubscriberId) -> CohortId {
-        if self.cohorts[cohort as usize].members.len() == 1 {
-            self.close(cohort);
-            return cohort;
-        }
-        let from = &mut self.cohorts[cohort as usize];
-        from.members.retain(|&member| member != subscriber);
-        let own =
-            Cohort { shape: from.shape, slots: from.slots.clone(), members: vec![subscriber], open: false };
-        let id = self.cohorts.vacant_key() as CohortId;
-        for &slot in &own.slots {
-            self.slots[slot as usize].enlist(id, own.shape);
-        }
-        self.cohorts.insert(own);
-        id
-    }
-
-    /// No longer open for others to merge into.
-    fn close(&mut self, cohort: CohortId) {
-        if std::mem::take(&mut self.cohorts[cohort as usize].open) {
-            let key = self.key(cohort);
-            self.by_key.remove(&key);
-        }
-    }
-
-    /// Adds a slot to a cohort of one; false: it had it.
-    pub(super) fn add(&mut self, cohort: CohortId, slot: SlotId) -> bool {
-        let Cohort { slots, shape, .. } = &mut self.cohorts[cohort as usize];
-        let Err(place) = slots.binary_search(&slot) else { return false };
-        slots.insert(place, slot);
-        self.slots[slot as usize].enlist(cohort, *shape);
-        true
-    }
-
-    /// Takes a slot from a cohort of one; false: it had none such.
-    pub(super) fn remove(&mut self, cohort: CohortId, slot: SlotId) -> bool {
-        let Cohort { slots, shape, .. } = &mut self.cohorts[cohort as usize];
-        let Ok(place) = slots.binary_search(&slot) else { return false };
-        slots.remove(place);
-        self.slots[slot as usize].strike(cohort, *shape);
-        self.release(slot);
-        true
+    /// Its subscribers were told that the channel is stale, or that it is not any more; false: they knew.
+    pub(super) fn set_stale(&mut self, slot: SlotId, stale: bool) -> bool {
+        std::mem::replace(&mut self.slots[slot as usize].stale, stale) != stale
     }
 
     /// Drops a slot that nobody subscribes to (any more).
@@ -255,61 +350,22 @@ impl Index {
         if !self.slots[slot as usize].cohorts.is_empty() {
             return;
         }
-        let slot = self.slots.remove(slot as usize);
-        self.by_name.remove(&slot.name);
-        if let Some(id) = slot.channel {
-            self.channels[id.index as usize].slot = None;
+        let before = self.list(self.by_source.get(&self.slot(slot).source).copied());
+        let before = before.take_while(|&other| other != slot).last();
+        let gone = self.slots.remove(slot as usize);
+        if gone.name != gone.source {
+            self.by_alias.remove(&gone.name);
         }
-    }
-
-    /// Records shall look like this to a cohort of one.
-    pub(super) fn set_shape(&mut self, cohort: CohortId, shape: Shape) {
-        let of = &mut self.cohorts[cohort as usize];
-        for &slot in &of.slots {
-            let takers = &mut self.slots[slot as usize].takers;
-            takers[of.shape.index()] -= 1;
-            takers[shape.index()] += 1;
+        match (before, gone.next) {
+            (Some(before), next) => self.slots[before as usize].next = next,
+            (None, Some(next)) => self.set_first(&gone.source, gone.channel, next),
+            (None, None) => {
+                self.by_source.remove(&gone.source);
+                if let Some(id) = gone.channel {
+                    self.channels[id.index as usize].slot = None;
+                }
+            }
         }
-        of.shape = shape;
-    }
-
-    /// Takes a cohort of one, with its member, out of the index.
-    pub(super) fn dissolve(&mut self, cohort: CohortId) {
-        self.close(cohort);
-        let gone = self.cohorts.remove(cohort as usize);
-        for slot in gone.slots {
-            self.slots[slot as usize].strike(cohort, gone.shape);
-            self.release(slot);
-        }
-    }
-
-    /// Moves the member of a still cohort of one into an open cohort of the same channels and shape, or opens this one.
-    /// Returns where the member is now.
-    pub(super) fn merge(&mut self, cohort: CohortId) -> CohortId {
-        let key = self.key(cohort);
-        let Some(&into) = self.by_key.get(&key) else {
-            self.by_key.insert(key, cohort);
-            self.cohorts[cohort as usize].open = true;
-            return cohort;
-        };
-        if into == cohort || !self.alike(into, cohort) {
-            return cohort;
-        }
-        let members = self.cohorts[cohort as usize].members.clone();
-        self.dissolve(cohort);
-        self.cohorts[into as usize].members.extend(members);
-        into
-    }
-
-    // Two cohorts of one key that are not alike are a collision of the hash: the second stays by itself.
-    fn alike(&self, one: CohortId, other: CohortId) -> bool {
-        let (one, other) = (self.cohort(one), self.cohort(other));
-        one.shape == other.shape && one.slots == other.slots
-    }
-
-    fn key(&self, cohort: CohortId) -> u64 {
-        let cohort = self.cohort(cohort);
-        self.hasher.hash_one((cohort.shape, &cohort.slots))
     }
 }
 

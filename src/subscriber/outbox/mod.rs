@@ -181,6 +181,18 @@ impl Outbox {
         }
     }
 
+    /// What waits of a slot waits as another one's: the same channel at another rate.
+    pub fn rename(&mut self, from: Slot, to: Slot) {
+        self.marks.iter_mut().filter(|slot| **slot == from).for_each(|slot| *slot = to);
+        self.queue.iter_mut().filter(|queued| queued.slot == from).for_each(|queued| queued.slot = to);
+        if let Some(mark) = self.bases.remove(&from) {
+            self.bases.insert(to, Mark { slot: to, ..mark });
+        }
+        if let Some(after) = self.after.remove(&from) {
+            self.after.insert(to, after);
+        }
+    }
+
     /// Takes away what waits of a channel; how many records that was.
     pub fn withdraw(&mut self, slot: Slot) -> u64 {
         let before = self.marks.len() + self.queue.len();

@@ -1,0 +1,326 @@
+//! Subscribers whose bytes are gathered once: those of the same slots, patterns and shape.
+//!
+//! Owned by one shard's thread; changed between cycles. Invariant: a cohort stands exactly once in the list of each of its slots and
+//! patterns, and each of its members has exactly its slots.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use slab::Slab;
+
+use super::{CohortId, Index, PatternId, SlotId, SubscriberId};
+use crate::channel::{ChannelName, ChannelPattern};
+use crate::dialect::Shape;
+
+/// Subscribers whose bytes are gathered once.
+#[derive(Debug)]
+pub(in crate::shard) struct Cohort {
+    pub(in crate::shard) shape: Shape,
+    /// Sorted.
+    pub(in crate::shard) slots: Vec<SlotId>,
+    pub(in crate::shard) members: Vec<SubscriberId>,
+    /// Sorted. Each pattern stands here once, at one rate.
+    pub(in crate::shard) patterns: Vec<PatternId>,
+    /// Of its slots, those asked for by name; sorted. Without patterns all of them are, and this is empty.
+    named: Vec<SlotId>,
+    /// Its members were told that their patterns match more than they may join.
+    pub(in crate::shard) is_overfull: bool,
+    /// Stands in `by_key`, so that others may merge into it.
+    open: bool,
+}
+
+impl Cohort {
+    fn new(shape: Shape, subscriber: SubscriberId) -> Self {
+        Self {
+            shape,
+            slots: Vec::new(),
+            members: vec![subscriber],
+            patterns: Vec::new(),
+            named: Vec::new(),
+            is_overfull: false,
+            open: false,
+        }
+    }
+
+    /// Whether a slot of its was asked for by name.
+    pub(in crate::shard) fn is_named(&self, slot: SlotId) -> bool {
+        self.patterns.is_empty() || self.named.binary_search(&slot).is_ok()
+    }
+
+    /// How many of its slots were asked for by name.
+    pub(in crate::shard) fn named_len(&self) -> usize {
+        if self.patterns.is_empty() { self.slots.len() } else { self.named.len() }
+    }
+
+    /// How many of its slots only patterns have joined.
+    pub(in crate::shard) fn joined_len(&self) -> usize {
+        self.slots.len() - self.named_len()
+    }
+}
+
+/// Every cohort of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Cohorts {
+    slab: Slab<Cohort>,
+    by_key: HashMap<u64, CohortId, RandomState>,
+    hasher: RandomState,
+}
+
+fn insert(list: &mut Vec<u32>, item: u32) -> bool {
+    let place = list.binary_search(&item);
+    if let Err(place) = place {
+        list.insert(place, item);
+    }
+    place.is_err()
+}
+
+fn take_out(list: &mut Vec<u32>, item: u32) -> bool {
+    let place = list.binary_search(&item);
+    if let Ok(place) = place {
+        list.remove(place);
+    }
+    place.is_ok()
+}
+
+impl Index {
+    pub(in crate::shard) fn cohort(&self, cohort: CohortId) -> &Cohort {
+        &self.cohorts.slab[cohort as usize]
+    }
+
+    pub(in crate::shard) fn cohorts_len(&self) -> usize {
+        self.cohorts.slab.len()
+    }
+
+    pub(in crate::shard) fn has_slot(&self, cohort: CohortId, slot: SlotId) -> bool {
+        self.cohort(cohort).slots.binary_search(&slot).is_ok()
+    }
+
+    /// The slot of a cohort that its members call so, at whatever rate.
+    pub(in crate::shard) fn find(&self, cohort: CohortId, label: &ChannelName) -> Option<SlotId> {
+        let plain = self.slots_named(label).filter(|&slot| self.slot(slot).name == *label);
+        plain.chain(self.by_alias.get(label).copied()).find(|&slot| self.has_slot(cohort, slot))
+    }
+
+    /// Whether records of some channel are to come at a chosen rate: then its one member is served singly.
+    pub(in crate::shard) fn is_rated(&self, cohort: CohortId) -> bool {
+        let of = self.cohort(cohort);
+        of.slots.iter().any(|&slot| self.slot(slot).every_ms > 0)
+            || of.patterns.iter().any(|&pattern| self.patterns.every_ms(pattern) > 0)
+    }
+
+    /// A cohort of one without channels.
+    pub(in crate::shard) fn admit(&mut self, subscriber: SubscriberId, shape: Shape) -> CohortId {
+        self.cohorts.slab.insert(Cohort::new(shape, subscriber)) as CohortId
+    }
+
+    /// Takes one member out of its cohort into a cohort of one that may be edited in place. A cohort of one is that already.
+    pub(in crate::shard) fn split(&mut self, cohort: CohortId, subscriber: SubscriberId) -> CohortId {
+        if self.cohort(cohort).members.len() == 1 {
+            self.close(cohort);
+            return cohort;
+        }
+        let id = self.cohorts.slab.vacant_key() as CohortId;
+        let from = &mut self.cohorts.slab[cohort as usize];
+        from.members.retain(|&member| member != subscriber);
+        let own = Cohort {
+            slots: from.slots.clone(),
+            patterns: from.patterns.clone(),
+            named: from.named.clone(),
+            is_overfull: from.is_overfull,
+            ..Cohort::new(from.shape, subscriber)
+        };
+        for &slot in &own.slots {
+            self.slots[slot as usize].enlist(id, own.shape);
+        }
+        for &pattern in &own.patterns {
+            self.patterns.enlist(pattern, id);
+        }
+        self.cohorts.slab.insert(own);
+        id
+    }
+
+    /// No longer open for others to merge into; whether it was.
+    fn close(&mut self, cohort: CohortId) -> bool {
+        let was_open = std::mem::take(&mut self.cohorts.slab[cohort as usize].open);
+        if was_open {
+            let key = self.key(cohort);
+            self.cohorts.by_key.remove(&key);
+        }
+        was_open
+    }
+
+    /// Adds a slot to a cohort, for all its members; false: it had it. By name or, else, because a pattern matches.
+    pub(in crate::shard) fn add(&mut self, cohort: CohortId, slot: SlotId, by_name: bool) -> bool {
+        let was_open = self.close(cohort);
+        let of = &mut self.cohorts.slab[cohort as usize];
+        if by_name && !of.patterns.is_empty() {
+            insert(&mut of.named, slot);
+        }
+        let is_new = insert(&mut of.slots, slot);
+        if is_new {
+            self.slots[slot as usize].enlist(cohort, of.shape);
+        }
+        self.open_again(cohort, was_open);
+        is_new
+    }
+
+    /// Takes a slot from a cohort, for all its members; false: it had none such.
+    pub(in crate::shard) fn remove(&mut self, cohort: CohortId, slot: SlotId) -> bool {
+        let was_open = self.close(cohort);
+        let of = &mut self.cohorts.slab[cohort as usize];
+        take_out(&mut of.named, slot);
+        let had = take_out(&mut of.slots, slot);
+        if had {
+            of.is_overfull = false;
+            self.slots[slot as usize].strike(cohort, of.shape);
+            self.release(slot);
+        }
+        self.open_again(cohort, was_open);
+        had
+    }
+
+    /// Others may merge into it as before. Where some other cohort became the same, this one stays by itself.
+    fn open_again(&mut self, cohort: CohortId, was_open: bool) {
+        if !was_open {
+            return;
+        }
+        let key = self.key(cohort);
+        if !self.cohorts.by_key.contains_key(&key) {
+            self.cohorts.by_key.insert(key, cohort);
+            self.cohorts.slab[cohort as usize].open = true;
+        }
+    }
+
+    /// Adds a pattern at a rate to a cohort of one, in the place of the same pattern at another rate.
+    pub(in crate::shard) fn add_pattern(
+        &mut self,
+        cohort: CohortId,
+        pattern: &ChannelPattern,
+        every_ms: u32,
+    ) {
+        let id = self.patterns.intern(pattern, every_ms);
+        let of = &mut self.cohorts.slab[cohort as usize];
+        if of.patterns.is_empty() {
+            of.named.clone_from(&of.slots);
+        }
+        if insert(&mut of.patterns, id) {
+            self.patterns.enlist(id, cohort);
+        }
+        let old = self.patterns_named(cohort, pattern).find(|&other| other != id);
+        if let Some(old) = old {
+            take_out(&mut self.cohorts.slab[cohort as usize].patterns, old);
+            self.patterns.strike(old, cohort);
+        }
+    }
+
+    fn patterns_named(&self, cohort: CohortId, pattern: &ChannelPattern) -> impl Iterator<Item = PatternId> {
+        let mut ids = self.cohort(cohort).patterns.iter().copied();
+        std::iter::from_fn(move || ids.find(|&id| self.patterns.pattern(id) == pattern))
+    }
+
+    pub(in crate::shard) fn has_pattern(&self, cohort: CohortId, pattern: &ChannelPattern) -> bool {
+        self.patterns_named(cohort, pattern).next().is_some()
+    }
+
+    /// The patterns of a cohort, as they were written.
+    pub(in crate::shard) fn patterns_of(&self, cohort: CohortId) -> impl Iterator<Item = &ChannelPattern> {
+        self.cohort(cohort).patterns.iter().map(|&id| self.patterns.pattern(id))
+    }
+
+    /// Takes a pattern from a cohort of one. What only it joined must have left before: without patterns all is named.
+    pub(in crate::shard) fn remove_pattern(&mut self, cohort: CohortId, pattern: &ChannelPattern) {
+        let Some(id) = self.patterns_named(cohort, pattern).next() else { return };
+        let of = &mut self.cohorts.slab[cohort as usize];
+        take_out(&mut of.patterns, id);
+        of.is_overfull = false;
+        if of.patterns.is_empty() {
+            of.named.clear();
+        }
+        self.patterns.strike(id, cohort);
+    }
+
+    /// The rate at which a cohort's patterns want a channel, the fastest of those that match. `None`: none matches.
+    pub(in crate::shard) fn rate(
+        &self,
+        cohort: CohortId,
+        name: &ChannelName,
+        without: Option<&ChannelPattern>,
+    ) -> Option<u32> {
+        let patterns = self.cohort(cohort).patterns.iter().copied();
+        let others = patterns.filter(|&id| Some(self.patterns.pattern(id)) != without);
+        let matching = others.filter(|&id| self.patterns.pattern(id).matches(name));
+        matching.map(|id| self.patterns.every_ms(id)).min()
+    }
+
+    /// The cohorts whose patterns match a channel.
+    pub(in crate::shard) fn cohorts_matching(&self, name: &ChannelName) -> Vec<CohortId> {
+        self.patterns.cohorts_matching(name)
+    }
+
+    /// A slot of a cohort of one is no longer asked for by name, but a pattern matches.
+    pub(in crate::shard) fn unname(&mut self, cohort: CohortId, slot: SlotId) {
+        take_out(&mut self.cohorts.slab[cohort as usize].named, slot);
+    }
+
+    /// Its members were told that their patterns match more than they may join; false: before already.
+    pub(in crate::shard) fn set_overfull(&mut self, cohort: CohortId) -> bool {
+        !std::mem::replace(&mut self.cohorts.slab[cohort as usize].is_overfull, true)
+    }
+
+    /// Records shall look like this to a cohort of one.
+    pub(in crate::shard) fn set_shape(&mut self, cohort: CohortId, shape: Shape) {
+        let of = &mut self.cohorts.slab[cohort as usize];
+        for &slot in &of.slots {
+            let takers = &mut self.slots[slot as usize].takers;
+            takers[of.shape.index()] -= 1;
+            takers[shape.index()] += 1;
+        }
+        of.shape = shape;
+    }
+
+    /// Takes a cohort of one, with its member, out of the index.
+    pub(in crate::shard) fn dissolve(&mut self, cohort: CohortId) {
+        self.close(cohort);
+        let gone = self.cohorts.slab.remove(cohort as usize);
+        for slot in gone.slots {
+            self.slots[slot as usize].strike(cohort, gone.shape);
+            self.release(slot);
+        }
+        for pattern in gone.patterns {
+            self.patterns.strike(pattern, cohort);
+        }
+    }
+
+    /// Moves the member of a still cohort of one into an open cohort of the same channels and shape, or opens this one.
+    /// Returns where the member is now.
+    pub(in crate::shard) fn merge(&mut self, cohort: CohortId) -> CohortId {
+        let key = self.key(cohort);
+        let Some(&into) = self.cohorts.by_key.get(&key) else {
+            self.cohorts.by_key.insert(key, cohort);
+            self.cohorts.slab[cohort as usize].open = true;
+            return cohort;
+        };
+        if into == cohort || !self.alike(into, cohort) {
+            return cohort;
+        }
+        let members = self.cohort(cohort).members.clone();
+        self.dissolve(cohort);
+        self.cohorts.slab[into as usize].members.extend(members);
+        into
+    }
+
+    // Two cohorts of one key that are not alike are a collision of the hash: the second stays by itself.
+    fn alike(&self, one: CohortId, other: CohortId) -> bool {
+        let (one, other) = (self.cohort(one), self.cohort(other));
+        one.shape == other.shape
+            && one.slots == other.slots
+            && one.patterns == other.patterns
+            && one.named == other.named
+    }
+
+    fn key(&self, cohort: CohortId) -> u64 {
+        let of = self.cohort(cohort);
+        self.cohorts.hasher.hash_one((of.shape, &of.slots, &of.patterns, &of.named))
+    }
+}
