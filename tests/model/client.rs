@@ -416,6 +416,7 @@ impl Client {
             }
             let every_ms = self.named[place].or(by_pattern).map_or(0, |chosen| chosen.every_ms);
             let every_ms = if channel.rule.delivery.is_conflatable() { every_ms } else { 0 };
+            self.told[place].by_pattern = self.named[place].is_none();
             self.told[place].set_rate(every_ms);
         }
     }

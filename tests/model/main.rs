@@ -13,9 +13,13 @@ mod wire;
 mod world;
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dice::mix;
+use tapecast::fault::{self, Planted};
+use tapecast::shard::stats::Ledger;
+use tapecast::subscriber::close::CloseReason;
 use world::{STEPS, World};
 
 /// Steps in all.
@@ -28,42 +32,100 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// One world; what was wrong, with its last steps.
-fn live(seed: u64) -> Result<(), String> {
-    if World::new(seed, false).live(STEPS).is_ok() {
-        return Ok(());
+/// One world; its ledger, or what was wrong, with its last steps.
+fn live(seed: u64) -> Result<Ledger, String> {
+    let mut world = World::new(seed, false);
+    if world.live(STEPS).is_ok() {
+        return Ok(world.ledger());
     }
     let mut world = World::new(seed, true);
     let Err((step, why)) = world.live(STEPS) else {
         return Err(format!("seed {seed} failed once, not twice"));
     };
     let steps: Vec<_> = world.traced.take().unwrap_or_default().into();
-    Err(format!(
-        "TAPECAST_MODEL_SEED={seed} fails at step {step}: {why}\n{:#?}\n{}",
-        world.plan,
-        steps.join("\n")
-    ))
+    let (plan, steps) = (&world.plan, steps.join("\n"));
+    Err(format!("TAPECAST_MODEL_SEED={seed} fails at step {step}: {why}\n{plan:#?}\n{steps}"))
+}
+
+/// What must have happened in many worlds, else they show nothing.
+fn happened(ledgers: &[Ledger]) -> Vec<(&'static str, u64)> {
+    let sum = |of: fn(&Ledger) -> u64| ledgers.iter().map(of).sum();
+    vec![
+        ("delivered", sum(|of| of.delivered)),
+        ("conflated", sum(|of| of.conflated)),
+        ("merged", sum(|of| of.merged)),
+        ("dropped", sum(|of| of.dropped)),
+        ("withdrawn", sum(|of| of.withdrawn)),
+        ("abandoned", sum(|of| of.abandoned)),
+        ("missed", sum(|of| of.missed)),
+        ("lapped", sum(|of| of.lapped)),
+        ("gaps", sum(|of| of.gaps)),
+        ("recovered", sum(|of| of.recovered)),
+        ("unrecovered", sum(|of| of.unrecovered)),
+        ("requests", sum(|of| of.requests)),
+        ("refused", sum(|of| of.requests_refused)),
+        ("encoded", sum(|of| of.encoded)),
+        ("encoded singly", sum(|of| of.encoded_singly)),
+        ("closed as slow", sum(|of| of.closed[CloseReason::Slow.index()])),
+        ("closed as lapped", sum(|of| of.closed[CloseReason::Lapped.index()])),
+        ("cut for the torn pool", sum(|of| of.closed[CloseReason::TornPoolFull.index()])),
+    ]
 }
 
 #[test]
 fn ten_million_steps_keep_every_promise() {
     if let Some(seed) = number("TAPECAST_MODEL_SEED") {
-        return live(seed).unwrap_or_else(|why| panic!("{why}"));
+        live(seed).unwrap_or_else(|why| panic!("{why}"));
+        return;
     }
     let base = RandomState::new().hash_one(0);
     println!("the first seed is {base}");
     let worlds = number("TAPECAST_MODEL_STEPS").unwrap_or(STEPS_IN_ALL) / STEPS;
     let next = AtomicU64::new(0);
     let work = || {
-        while let Some(number) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < worlds)
-        {
-            let seed = mix(base.wrapping_add(number));
-            live(seed).unwrap_or_else(|why| panic!("{why}"));
-        }
+        let numbers = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+        let seeds =
+            numbers.take_while(|number| *number < worlds).map(|number| mix(base.wrapping_add(number)));
+        seeds.map(|seed| live(seed).unwrap_or_else(|why| panic!("{why}"))).collect::<Vec<_>>()
     };
-    std::thread::scope(|scope| {
-        (0..THREADS).for_each(|_| {
-            scope.spawn(work);
-        });
+    let ledgers: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("a world failed")).collect()
     });
+    for (what, times) in happened(&ledgers) {
+        println!("{what}: {times}");
+        assert!(times > 0, "nothing was ever {what}");
+    }
+}
+
+/// Steps within which a planted fault is found.
+const CAUGHT_WITHIN: u64 = 1_000_000;
+
+/// A fault makes some world fail, or panic, before long.
+fn is_caught(fault: Planted) -> Option<String> {
+    fault::plant(Some(fault));
+    let caught = (0..CAUGHT_WITHIN / STEPS).find_map(|number| {
+        let mut world = World::new(mix(number), false);
+        let lived = catch_unwind(AssertUnwindSafe(|| world.live(STEPS)));
+        let (step, why) = match lived {
+            Ok(Ok(())) => return None,
+            Ok(Err(failed)) => failed,
+            Err(_) => (0, "a panic".to_owned()),
+        };
+        // What is left of a core that broke is not to be touched again.
+        std::mem::forget(world);
+        Some(format!("world {number}, step {step}: {}", why.lines().next().unwrap_or("")))
+    });
+    fault::plant(None);
+    caught
+}
+
+#[test]
+fn each_planted_fault_is_caught() {
+    for &fault in Planted::ALL {
+        match is_caught(fault) {
+            Some(how) => println!("{fault:?}: {how}"),
+            None => panic!("{fault:?} was not noticed in {CAUGHT_WITHIN} steps"),
+        }
+    }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Told {
     pub(crate) most: u64,
     pub(crate) snapshot: Snapshot,
     pub(crate) every_ms: u64,
+    /// Only patterns hold it: it is left when it expires, with what waits of it, and joined anew when its name comes again.
+    pub(crate) by_pattern: bool,
     pub(crate) stale: bool,
     /// Gaps of the feed that it was told of.
     pub(crate) feed_gaps: Vec<(u64, u64)>,
@@ -124,7 +126,8 @@ impl Told {
     fn step(&self, base: Option<u64>, first: u64) -> Checked {
         let base = base.ok_or("more was skipped than there was")?;
         if let Some(last) = self.last {
-            if base != last {
+            let began_anew = self.by_pattern && first > last && (last..first).contains(&base);
+            if base != last && !began_anew {
                 return Err(format!(
                     "an unexplained step: {last} was the last one, and this goes on from {base}"
                 ));
@@ -186,7 +189,7 @@ impl Told {
             None => self.most >= newest && self.snapshot != Snapshot::Must,
         };
         // Of a channel that expired, a state's last value is gone with it.
-        if !is_there && (channel.id.is_some() || !is_conflatable) {
+        if !is_there && (channel.id.is_some() || !(is_conflatable || self.by_pattern)) {
             return Err(format!("{newest} is the newest, and {:?} the last one told", self.last));
         }
         if tells_state && channel.id.is_some() && self.stale != channel.stale {

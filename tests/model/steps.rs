@@ -145,7 +145,7 @@ impl World {
             ..Ask::default()
         };
         ask.snapshot &= is_native;
-        if is_native && ABLE {
+        if is_native {
             self.refine(place, &mut ask);
         }
         ask
@@ -156,13 +156,13 @@ impl World {
         if self.dice.once_in(5) {
             ask.patterns = vec![self.dice.below(PATTERNS.len())];
         }
-        if self.dice.once_in(3) {
+        if ABLE && self.dice.once_in(3) {
             ask.every_ms = self.dice.one_of(&RATES_MS);
             let channels = &self.market.channels;
             ask.places.retain(|&place| channels[place].rule.delivery.is_conflatable());
         }
         let is_new = self.clients[place].named.iter().all(Option::is_none);
-        if is_new && !self.memories.is_empty() && !self.dice.once_in(4) {
+        if ABLE && is_new && !self.memories.is_empty() && !self.dice.once_in(4) {
             self.resume(ask);
         }
     }

@@ -144,6 +144,11 @@ impl World {
         }
     }
 
+    /// The shard's ledger as of now.
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.shard.ledger()
+    }
+
     /// Lives for so many steps and ends in quiet. Err: the step, and what was wrong.
     pub(crate) fn live(&mut self, steps: u64) -> Result<(), (u64, String)> {
         for step in 0..steps {
@@ -228,7 +233,7 @@ impl World {
     }
 
     fn check_ledger(&self) -> Checked {
-        let of = self.shard.ledger();
+        let of = self.ledger();
         let fates =
             [of.delivered, of.conflated, of.merged, of.dropped, of.withdrawn, of.abandoned, of.pending];
         if of.ordinal != of.seen + of.missed || of.ordinal > self.market.ordinal {
@@ -261,7 +266,7 @@ impl World {
                     return Err("the shard does not come to rest".to_owned());
                 }
             }
-            let lapped = self.shard.ledger().lapped;
+            let lapped = self.ledger().lapped;
             if lapped != self.lapped_at_rest {
                 self.lapped_at_rest = lapped;
                 until += SPREAD_MS;
@@ -272,7 +277,7 @@ impl World {
     }
 
     fn check_rest(&self) -> Checked {
-        let ledger = self.shard.ledger();
+        let ledger = self.ledger();
         if ledger.pending + ledger.torn_bytes + ledger.queued_bytes > 0 {
             return Err(format!("something waits though nothing has to: {ledger:?}"));
         }
@@ -293,9 +298,9 @@ impl World {
         self.come_to_rest()?;
         self.clients.clear();
         while self.turn()? {}
-        let Ledger { subscribers, slow, rated, subscriptions, cohorts, pending, .. } = self.shard.ledger();
+        let Ledger { subscribers, slow, rated, subscriptions, cohorts, pending, .. } = self.ledger();
         if subscribers + slow + rated + subscriptions + cohorts + pending > 0 {
-            return Err(format!("something stays when everybody is gone: {:?}", self.shard.ledger()));
+            return Err(format!("something stays when everybody is gone: {:?}", self.ledger()));
         }
         Ok(())
     }
