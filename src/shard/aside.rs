@@ -3,52 +3,87 @@
 //! Runs on the shard's thread, within a cycle. Invariant: each record that matched such a subscriber waits in its outbox, was
 //! replaced there by a newer one, or is counted as lost and told.
 
+use super::OnGap;
 use super::fanout::{Drained, Range};
-use super::index::{CohortId, SlotId, SubscriberId};
+use super::index::{CohortId, Index, SlotId, SubscriberId};
 use super::worker::Shard;
-use crate::channel::Delivery;
+use crate::channel::{Delivery, OnSlow};
 use crate::dialect::Shape;
 use crate::dialect::shape::Notice;
 use crate::subscriber::close::CloseReason;
-use crate::subscriber::outbox::{Queued, Taken};
+use crate::subscriber::outbox::{Gap, Loss, Outbox, Overflow, Pace, Queued, Stop, Taken, Waiting};
+
+/// What becomes of a subscriber of this shape that loses a record of a slot because it is slow.
+pub(super) fn loss(index: &Index, on_gap: OnGap, shape: Shape, slot: SlotId) -> Loss {
+    match (shape.can_tell(), index.slot(slot).rule.on_slow, on_gap) {
+        (true, OnSlow::Gap, _) => Loss::Tell,
+        (false, _, OnGap::Skip) => Loss::Skip,
+        (true, OnSlow::Close, _) | (false, _, OnGap::Close) => Loss::Close,
+    }
+}
+
+/// A record for one subscriber: what of it is due, and what is missing before it.
+struct Due {
+    slot: SlotId,
+    stop: Stop,
+    /// Last sequence that the subscriber was sent or that waits for it.
+    base: u64,
+    /// What will not come, where that counts and can be told.
+    gap: Option<Gap>,
+    bytes: u32,
+}
 
 impl Shard {
     /// A record for a subscriber off the fast path: it waits as a mark or as a position.
     pub(super) fn put_aside(&mut self, id: SubscriberId, record: &Drained, frame: Range) {
-        let delivery = self.index.slot(record.slot).rule.delivery;
-        let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
-        let after = outbox.after(record.slot, record.channel);
+        let slot = self.index.slot(record.slot);
+        let (delivery, alias) = (slot.rule.delivery, slot.alias());
+        let pace = Pace { every_ms: slot.every_ms, now: self.now };
+        let member = &mut self.members[id as usize];
+        let (Some(outbox), Some(cohort)) = (member.outbox.as_mut(), member.cohort) else { return };
+        let after = outbox.after(record.channel, alias);
         if record.sequence <= after {
             // It was part of what was read ahead of the cursor, and so was never due.
             self.ledger.matched -= 1;
             return;
         }
-        self.aside += usize::from(!outbox.blocked);
+        let shape = self.index.cohort(cohort).shape;
+        let due = due(record, record.base.max(after), shape, frame);
+        let loss = |slot| loss(&self.index, self.options.on_gap, shape, slot);
         let before = outbox.queued_bytes();
         let taken = match delivery {
-            Delivery::Latest => Ok(outbox.mark(record.slot, record.base.max(after), false)),
-            Delivery::Every | Delivery::Merge(_) => {
-                let queued =
-                    Queued { position: record.position, slot: record.slot, bytes: frame.len() as u32 };
-                outbox.enqueue(queued, self.options.outbox_bytes_max).map(|()| Taken::Waits)
-            }
+            Delivery::Latest => Ok((outbox.newest(due.slot, due.base, due.stop.sequence, pace), 0)),
+            Delivery::Merge(_) => run_on(outbox, &due, pace, loss),
+            Delivery::Every => queue_up(outbox, &due, self.options.outbox_bytes_max, loss),
         };
-        self.ledger.queued_bytes += (outbox.queued_bytes() - before) as u64;
-        match taken {
-            Ok(Taken::Waits) => {
-                self.ledger.pending += 1;
-                self.has_backlog(id);
-            }
-            Ok(Taken::Conflated) => self.ledger.conflated += 1,
-            Err(_) => {
-                self.ledger.abandoned += 1;
-                self.condemned.push((id, CloseReason::Slow));
-            }
-        }
+        self.ledger.queued_bytes += outbox.queued_bytes() as u64;
+        self.ledger.queued_bytes -= before as u64;
+        self.was_put_aside(id, taken);
     }
 
-    /// Tells whoever subscribes to a channel something of it.
-    pub(super) fn tell(&mut self, _slot: SlotId, _notice: Notice) {}
+    /// Counts a record that was put aside, and those that were dropped for it.
+    fn was_put_aside(&mut self, id: SubscriberId, taken: Result<(Taken, u64), Overflow>) {
+        let Ok((taken, dropped)) = taken else {
+            self.ledger.abandoned += 1;
+            self.condemned.push((id, CloseReason::Slow));
+            return;
+        };
+        match taken {
+            Taken::Waits | Taken::Parked | Taken::Joined => self.ledger.pending += 1,
+            Taken::Conflated => self.ledger.conflated += 1,
+        }
+        self.ledger.pending -= dropped;
+        self.ledger.dropped += dropped;
+        match taken {
+            Taken::Waits => {
+                let outbox = self.members[id as usize].outbox.as_ref();
+                self.aside += usize::from(outbox.is_some_and(|outbox| !outbox.blocked));
+                self.has_backlog(id);
+            }
+            Taken::Parked => self.set_timer(id),
+            Taken::Joined | Taken::Conflated => {}
+        }
+    }
 
     /// A subscriber took only the beginning: what was cut is finished first, the rest waits as marks and positions.
     pub(super) fn cut_off(&mut self, cohort: CohortId, id: SubscriberId, taken: usize) {
@@ -63,23 +98,87 @@ impl Shard {
             }
             let (start, end) = (at, at + frame.len());
             at = end;
+            let notice = record.notice.map(|place| self.fanout.notices[place as usize]);
             if end <= taken {
-                self.ledger.delivered += 1;
+                self.ledger.delivered += u64::from(notice.is_none());
             } else if start < taken {
-                self.tear(id, shape, frame, taken - start);
+                self.tear(id, shape, frame, taken - start, notice.is_none());
             } else {
-                self.put_aside(id, &record, frame);
+                self.take_back(id, shape, &record, notice);
             }
         }
         self.is_blocked(id);
     }
 
-    fn tear(&mut self, id: SubscriberId, shape: Shape, frame: Range, taken: usize) {
+    /// Something that the cycle was to send and did not.
+    fn take_back(&mut self, id: SubscriberId, shape: Shape, record: &Drained, notice: Option<Notice>) {
+        let is_gap = match notice {
+            Some(notice) => matches!(notice, Notice::Gap { .. }),
+            None => self.is_behind_gap(record, shape),
+        };
+        // It is counted again when it is told.
+        self.ledger.gaps -= u64::from(is_gap);
+        match notice {
+            Some(notice) => self.tell_later(id, record.slot, notice),
+            None => self.put_aside(id, record, record.frames[shape.index()]),
+        }
+    }
+
+    /// Whether a gap stands before a record in its frame.
+    fn is_behind_gap(&self, record: &Drained, shape: Shape) -> bool {
+        let counts = self.index.slot(record.slot).rule.delivery != Delivery::Latest;
+        counts && shape.can_tell() && record.sequence > record.base + 1
+    }
+
+    fn tear(&mut self, id: SubscriberId, shape: Shape, frame: Range, taken: usize, is_record: bool) {
         if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
             let rest = &self.fanout.arenas[shape.index()][frame.start as usize + taken..frame.end as usize];
-            outbox.tear(rest);
-            self.ledger.pending += 1;
+            outbox.tear(rest, is_record);
+            self.ledger.pending += u64::from(is_record);
             self.is_torn_now(id, rest.len());
         }
     }
+}
+
+fn due(record: &Drained, base: u64, shape: Shape, frame: Range) -> Due {
+    let Drained { slot, position, sequence, reason, .. } = *record;
+    let is_hole = sequence > base + 1 && shape.can_tell();
+    let gap = is_hole.then_some(Gap { slot, from: base + 1, to: sequence - 1, reason });
+    Due { slot, stop: Stop { position, sequence }, base, gap, bytes: frame.len() as u32 }
+}
+
+/// A record of a merging channel: it lengthens the run that waits. A hole ends that run, and what waited is lost with it: after a
+/// lap it has left the ring, and a channel that came again does not go on from the one before.
+fn run_on(
+    outbox: &mut Outbox,
+    due: &Due,
+    pace: Pace,
+    loss: impl Fn(SlotId) -> Loss,
+) -> Result<(Taken, u64), Overflow> {
+    let &Due { slot, stop, base, gap, .. } = due;
+    if stop.sequence == base + 1 {
+        return Ok((outbox.merge(slot, base, stop, pace), 0));
+    }
+    let dropped = outbox.break_run(slot, gap, loss(slot))?;
+    Ok((outbox.merge(slot, stop.sequence - 1, stop, pace), dropped))
+}
+
+/// A record of an `every` channel, behind the gap before it.
+fn queue_up(
+    outbox: &mut Outbox,
+    due: &Due,
+    bytes_max: usize,
+    loss: impl Fn(SlotId) -> Loss,
+) -> Result<(Taken, u64), Overflow> {
+    let &Due { slot, stop: Stop { position, sequence }, gap, bytes, .. } = due;
+    if outbox.awaits_snapshot(slot) {
+        return Ok((Taken::Conflated, 0));
+    }
+    let mut dropped = 0;
+    if let Some(gap) = gap {
+        dropped += outbox.enqueue(Waiting::Gap(gap), bytes_max, &loss)?;
+    }
+    let record = Queued { position, sequence, slot, bytes };
+    dropped += outbox.enqueue(Waiting::Record(record), bytes_max, &loss)?;
+    Ok((Taken::Waits, dropped))
 }

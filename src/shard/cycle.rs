@@ -6,11 +6,11 @@
 use super::fanout::{Drained, Range};
 use super::index::{CohortId, SlotId, SubscriberId};
 use super::worker::Shard;
-use crate::channel::ChannelId;
+use crate::channel::{ChannelId, Delivery};
 use crate::dialect::Shape;
 use crate::dialect::shape::{Framing, GapReason, Label, Mark, Notice};
 use crate::record::{FIRST, Format, Head, Status};
-use crate::ring::{Entry, Kind, Lapped, Next};
+use crate::ring::{Entry, Kind, Lapped, Next, Position};
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::frame::{self, Opcode};
 
@@ -90,6 +90,11 @@ impl Shard {
             }
         }
         Drain::More
+    }
+
+    /// Where the cursor stands: what lies below was given to everybody here, unless a lap is still walked.
+    pub(super) fn given_out(&self) -> Position {
+        if self.walk.is_some() { 0 } else { self.reader.position() }
     }
 
     pub(super) fn cycle_is_full(&self) -> bool {
@@ -187,28 +192,38 @@ impl Shard {
         }
     }
 
-    fn fan_out(
+    /// Gives a record to the subscribers of a slot. `skipped` records before it will not come, for this reason.
+    pub(super) fn fan_out(
         &mut self,
         entry: &Entry,
         slot: SlotId,
         skipped: u64,
-        _reason: GapReason,
+        reason: GapReason,
     ) -> Result<(), Lapped> {
-        if self.is_holed(slot, skipped) {
-            return Ok(());
+        let (channel, position, sequence) = (id_of(entry), entry.position, entry.sequence);
+        let base = sequence - skipped - 1;
+        let is_hole = skipped > 0 && self.index.slot(slot).rule.delivery != Delivery::Latest;
+        if is_hole {
+            self.note_hole(slot, reason);
         }
+        let is_silenced = self.is_silenced(slot);
+        let gap = is_hole.then_some(Notice::Gap { from: base + 1, to: sequence - 1, reason });
         let mut frames = [Range::default(); Shape::COUNT];
-        for shape in Shape::ALL {
-            // Whoever has a rate is served singly.
-            if self.index.slot(slot).every_ms == 0 && self.index.slot(slot).wants(shape) {
-                frames[shape.index()] = self.encode(entry, slot, shape, skipped)?;
+        // Who chose a rate is off the fast path, and is sent nothing of what is encoded here.
+        if self.index.slot(slot).every_ms == 0 {
+            for shape in Shape::ALL {
+                if self.index.slot(slot).wants(shape) && (shape.can_tell() || !is_silenced) {
+                    frames[shape.index()] = self.encode(entry, slot, shape, skipped, gap.as_ref())?;
+                }
             }
         }
-        let (channel, position, sequence) = (id_of(entry), entry.position, entry.sequence);
-        let record = Drained { slot, channel, position, sequence, base: sequence - skipped - 1, frames };
+        let record = Drained { slot, channel, position, sequence, base, reason, notice: None, frames };
         self.fanout.records.push(record);
         let mut singles = std::mem::take(&mut self.buffers.singles);
         for &cohort in &self.index.slot(slot).cohorts {
+            if is_silenced && !self.index.cohort(cohort).shape.can_tell() {
+                continue;
+            }
             if !self.fanout.give(cohort, &frames) {
                 singles.push(cohort);
             }
@@ -219,16 +234,30 @@ impl Shard {
             self.put_aside(of.members[0], &record, frames[of.shape.index()]);
         }
         self.buffers.singles = singles;
+        if gap.is_some() {
+            self.count_told(slot);
+        }
         Ok(())
     }
 
-    /// Encodes a record's frame in a shape, once, behind what its arena holds.
-    fn encode(&mut self, entry: &Entry, slot: SlotId, shape: Shape, skipped: u64) -> Result<Range, Lapped> {
+    /// Encodes a record's frame in a shape, once, behind what its arena holds, and the gap before it where there is one.
+    fn encode(
+        &mut self,
+        entry: &Entry,
+        slot: SlotId,
+        shape: Shape,
+        skipped: u64,
+        gap: Option<&Notice>,
+    ) -> Result<Range, Lapped> {
         let channel = self.index.slot(slot).name.as_str();
-        let mark = if skipped == 0 { Mark::Live } else { Mark::Skipped(skipped) };
         let arena = &mut self.fanout.arenas[shape.index()];
         let start = arena.len() as u32;
-        let resume = Some((&*self.epoch, entry.ordinal));
+        if let Some(gap) = gap {
+            write_notice(shape, channel, gap, &mut self.buffers.label, arena);
+        }
+        let mark = if skipped == 0 || gap.is_some() { Mark::Live } else { Mark::Skipped(skipped) };
+        // While a lap is walked, older records are still to come.
+        let resume = self.walk.is_none().then_some((&*self.epoch, entry.ordinal));
         let label = Label { channel, sequence: entry.sequence, wall_us: 0, mark, resume };
         write_frame(&self.reader, entry, shape, label, &mut self.buffers.label, arena)?;
         self.ledger.encoded += 1;
@@ -298,19 +327,47 @@ pub(super) fn write_frame(
 ) -> Result<(), Lapped> {
     let ring = reader.ring();
     let head = Head::from_words(ring.body_words(entry)?);
-    opening.clear();
-    shape.open(&Label { wall_us: head.wall_us, ..label }, opening);
-    let payload_bytes = entry.body_bytes as usize - Head::BYTES;
+    let bytes = (entry.body_bytes as usize).saturating_sub(Head::BYTES);
     let start = out.len();
-    if shape.framing() == Framing::WebSocket {
-        let opcode = if head.format == Format::Text { Opcode::Text } else { Opcode::Binary };
-        frame::write_head(opcode, opening.len() + payload_bytes + shape.close().len(), out);
-    }
-    out.extend_from_slice(opening);
+    open_frame(shape, &head, label, bytes, opening, out);
     if ring.copy_body(entry, Head::BYTES, out).is_err() {
         out.truncate(start);
         return Err(Lapped);
     }
     out.extend_from_slice(shape.close());
     Ok(())
+}
+
+/// Appends what stands before a payload of so many bytes. The label's time is the record's.
+pub(super) fn open_frame(
+    shape: Shape,
+    head: &Head,
+    label: Label<'_>,
+    payload_bytes: usize,
+    opening: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) {
+    opening.clear();
+    shape.open(&Label { wall_us: head.wall_us, ..label }, opening);
+    if shape.framing() == Framing::WebSocket {
+        let opcode = if head.format == Format::Text { Opcode::Text } else { Opcode::Binary };
+        frame::write_head(opcode, opening.len() + payload_bytes + shape.close().len(), out);
+    }
+    out.extend_from_slice(opening);
+}
+
+/// Appends a frame that tells something of a channel.
+pub(super) fn write_notice(
+    shape: Shape,
+    channel: &str,
+    notice: &Notice,
+    text: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) {
+    text.clear();
+    shape.tell(channel, notice, text);
+    if shape.framing() == Framing::WebSocket && !text.is_empty() {
+        frame::write_head(Opcode::Text, text.len(), out);
+    }
+    out.extend_from_slice(text);
 }

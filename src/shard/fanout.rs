@@ -6,20 +6,24 @@
 use super::index::{CohortId, SlotId};
 use crate::channel::ChannelId;
 use crate::dialect::Shape;
+use crate::dialect::shape::{GapReason, Notice};
 use crate::ring::Position;
 
 /// No node: the end of a lane's list.
 const NONE: u32 = u32::MAX;
 
-/// A record drained in this cycle that somebody here gets: what is needed to find the rest for one that was cut off.
+/// Something drained in this cycle that somebody here gets: what is needed to find the rest for one that was cut off.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drained {
     pub(super) slot: SlotId,
     pub(super) channel: ChannelId,
     pub(super) position: Position,
     pub(super) sequence: u64,
-    /// The sequence seen before it: what lies between was lost to a lap.
+    /// The sequence seen before it: what lies between will not come, for this reason.
     pub(super) base: u64,
+    pub(super) reason: GapReason,
+    /// It is no record: its place among the cycle's notices.
+    pub(super) notice: Option<u32>,
     /// Its frame in each shape's arena; an empty range where nobody needed that shape.
     pub(super) frames: [Range; Shape::COUNT],
 }
@@ -75,6 +79,7 @@ struct Node {
 pub(super) struct Fanout {
     pub(super) arenas: [Vec<u8>; Shape::COUNT],
     pub(super) records: Vec<Drained>,
+    pub(super) notices: Vec<Notice>,
     /// Cohorts that got something, in the order of their first record.
     dirty: Vec<CohortId>,
     lanes: Vec<Lane>,
@@ -92,6 +97,7 @@ impl Default for Fanout {
         Self {
             arenas: [const { Vec::new() }; Shape::COUNT],
             records: Vec::new(),
+            notices: Vec::new(),
             dirty: Vec::new(),
             lanes: Vec::new(),
             nodes: Vec::new(),
@@ -114,6 +120,15 @@ impl Fanout {
 
     /// Gives a cohort its shape's frame of a record; neighbours are joined. False: it is served singly.
     pub(super) fn give(&mut self, cohort: CohortId, frames: &[Range; Shape::COUNT]) -> bool {
+        self.hand(cohort, frames, 1)
+    }
+
+    /// Gives a cohort its shape's frame of something that is no record; otherwise the same.
+    pub(super) fn give_notice(&mut self, cohort: CohortId, frames: &[Range; Shape::COUNT]) -> bool {
+        self.hand(cohort, frames, 0)
+    }
+
+    fn hand(&mut self, cohort: CohortId, frames: &[Range; Shape::COUNT], records: u32) -> bool {
         // What is put aside costs as much as a range, and bounds the cycle with them.
         self.appended += 1;
         let lane = &mut self.lanes[cohort as usize];
@@ -121,7 +136,8 @@ impl Fanout {
             return false;
         }
         let frame = frames[lane.shape.index()];
-        if lane.records == 0 {
+        debug_assert!(!frame.is_empty(), "what a cohort gets was encoded in its shape");
+        if lane.bytes == 0 {
             self.dirty.push(cohort);
             lane.last = frame;
         } else if lane.last.end == frame.start {
@@ -132,7 +148,7 @@ impl Fanout {
             self.nodes.push(Node { range: lane.last, older });
             lane.last = frame;
         }
-        lane.records += 1;
+        lane.records += records;
         lane.bytes += frame.end - frame.start;
         self.lane_bytes_max = self.lane_bytes_max.max(lane.bytes);
         true
@@ -159,6 +175,11 @@ impl Fanout {
 
     pub(super) fn dirty(&self, place: usize) -> CohortId {
         self.dirty[place]
+    }
+
+    /// Whether a cohort is served singly.
+    pub(super) fn is_single(&self, cohort: CohortId) -> bool {
+        self.lanes[cohort as usize].single
     }
 
     /// How many records a cohort gets.
@@ -201,6 +222,7 @@ impl Fanout {
         }
         self.arenas.iter_mut().for_each(Vec::clear);
         self.records.clear();
+        self.notices.clear();
         self.nodes.clear();
         self.appended = 0;
         self.lane_bytes_max = 0;

@@ -119,7 +119,7 @@ impl Shard {
                 member.finished = true;
                 return self.answer_close(id, code);
             }
-            Event::Pong => member.heard_pong_at = self.now,
+            Event::Pong => member.unanswered_since = None,
             Event::Text(_) | Event::Binary | Event::Ping(_) => {}
         }
         if !is_open {

@@ -3,10 +3,11 @@
 //! Runs on the shard's thread, a bounded step a turn. Invariant: after the walk, each channel was either seen up to its latest record or
 //! its loss was told to everyone who subscribes to it.
 
+use super::OnGap;
 use super::cycle::{Took, id_of};
 use super::index::SlotId;
 use super::worker::Shard;
-use crate::channel::Delivery;
+use crate::dialect::shape::GapReason;
 use crate::ring::Position;
 use crate::subscriber::close::CloseReason;
 
@@ -58,25 +59,28 @@ impl Shard {
         self.walk = (next < end).then_some(Walk { next, end, resumed_at });
     }
 
-    /// Whether records of an `every` channel were lost before this one, now or earlier in the cycle. Whoever subscribes to it is
-    /// closed when the cycle is over, and is sent nothing from behind the hole.
-    pub(super) fn is_holed(&mut self, slot: SlotId, skipped: u64) -> bool {
-        if self.holed.contains(&slot) {
-            return true;
+    /// Records that count were lost before one of this slot. Where that cannot be told, its subscribers are closed when the cycle is
+    /// over, and are sent nothing from behind the hole.
+    pub(super) fn note_hole(&mut self, slot: SlotId, reason: GapReason) {
+        // Who is told no sequences loses nothing where a channel that came again is numbered from further on.
+        let is_lost = reason == GapReason::Lapped && self.options.on_gap == OnGap::Close;
+        if is_lost && !self.holed.contains(&slot) {
+            self.holed.push(slot);
         }
-        if skipped == 0 || self.index.slot(slot).rule.delivery == Delivery::Latest {
-            return false;
-        }
-        self.holed.push(slot);
-        true
+    }
+
+    /// Whether subscribers without a word for a gap get no more of this slot in this cycle.
+    pub(super) fn is_silenced(&self, slot: SlotId) -> bool {
+        self.holed.contains(&slot)
     }
 
     pub(super) fn close_holed(&mut self) {
         for slot in std::mem::take(&mut self.holed) {
-            for place in 0..self.index.slot(slot).cohorts.len() {
-                let cohort = self.index.slot(slot).cohorts[place];
-                let members = &self.index.cohort(cohort).members;
-                self.condemned.extend(members.iter().map(|&id| (id, CloseReason::Lapped)));
+            for &cohort in &self.index.slot(slot).cohorts {
+                let of = self.index.cohort(cohort);
+                if !of.shape.can_tell() {
+                    self.condemned.extend(of.members.iter().map(|&id| (id, CloseReason::Lapped)));
+                }
             }
         }
     }

@@ -34,6 +34,10 @@ pub(super) struct Member {
     pub(super) tear: u32,
     /// The timer that counts; earlier ones of this subscriber are passed over.
     timer: u32,
+    /// When it comes; `MAX`: it has come.
+    timer_at: Millis,
+    /// It has a channel at a chosen rate, and stays off the fast path.
+    is_rated: bool,
     /// `Some`: it stands among the restless; whether its cohort has changed since it was put there.
     pub(super) unrest: Option<bool>,
     /// It stands in the backlog.
@@ -47,11 +51,24 @@ pub(super) struct Member {
     /// It closed or broke the protocol: what it still sends means nothing, only its end is waited for.
     pub(super) finished: bool,
     pub(super) pinged_at: Millis,
-    pub(super) heard_pong_at: Millis,
+    /// Since when a ping was sent and no pong came.
+    pub(super) unanswered_since: Option<Millis>,
     /// Since when a frame or message is half-read.
     pub(super) partial_since: Option<Millis>,
     pub(super) peer: SocketAddr,
     _permit: Permit,
+}
+
+impl Member {
+    /// Whether it has a channel at a chosen rate.
+    pub(super) fn is_rated(&self) -> bool {
+        self.is_rated
+    }
+
+    /// Notes whether it has one; whether it had.
+    pub(super) fn set_rated(&mut self, is_rated: bool) -> bool {
+        std::mem::replace(&mut self.is_rated, is_rated)
+    }
 }
 
 /// Where a subscriber stands between birth and end.
@@ -92,6 +109,8 @@ impl Shard {
             serial,
             tear: 0,
             timer: 0,
+            timer_at: Millis::MAX,
+            is_rated: false,
             unrest: None,
             listed: false,
             joining: None,
@@ -99,7 +118,8 @@ impl Shard {
             unread: Vec::new(),
             finished: false,
             pinged_at: self.spread_ping(serial),
-            heard_pong_at: self.now,
+            // Until it is born it is not asked, and has as long to become writable.
+            unanswered_since: Some(self.now),
             partial_since: None,
             peer,
             _permit: permit,
@@ -132,6 +152,7 @@ impl Shard {
             return;
         }
         let Life::Newborn(first) = std::mem::replace(&mut member.life, Life::Open) else { return };
+        member.unanswered_since = None;
         let (opening, read_ahead) = *first;
         self.enter_index(id, opening.shape);
         self.greet(id);
@@ -183,8 +204,12 @@ impl Shard {
     /// Its timer has come: do what is due and set it again.
     pub(super) fn tick(&mut self, id: SubscriberId) {
         let now = self.now;
-        let member = &self.members[id as usize];
-        match member.life {
+        let member = &mut self.members[id as usize];
+        member.timer_at = Millis::MAX;
+        if member.outbox.as_mut().is_some_and(|outbox| outbox.unpark(now)) {
+            self.has_backlog(id);
+        }
+        match self.members[id as usize].life {
             Life::Condemned { reason, at } if at <= now => self.close(id, reason),
             Life::Closing { reason, deadline, .. } if deadline <= now => return self.cut(id, reason),
             Life::Newborn(_) | Life::Open | Life::Condemned { .. } | Life::Closing { .. } => {}
@@ -198,35 +223,61 @@ impl Shard {
     }
 
     fn check_pulse(&mut self, id: SubscriberId) {
-        let member = &self.members[id as usize];
-        if self.now >= member.heard_pong_at + millis(self.options.pong_timeout) {
+        if self.is_mute(id) && matches!(self.members[id as usize].life, Life::Open) {
+            // The shard may have been held up itself: a pong that is there counts.
+            self.hear(id);
+            if !self.members.contains(id as usize) {
+                return;
+            }
+        }
+        if self.is_mute(id) {
             return self.close(id, CloseReason::PongTimeout);
         }
+        let member = &self.members[id as usize];
         if member.partial_since.is_some_and(|since| self.now >= since + millis(self.options.close_timeout)) {
             return self.close(id, CloseReason::ReadTimeout);
         }
         if self.now >= member.pinged_at + millis(self.options.ping_every) {
-            self.members[id as usize].pinged_at = self.now;
-            if matches!(self.members[id as usize].life, Life::Open) {
+            let member = &mut self.members[id as usize];
+            member.pinged_at = self.now;
+            if matches!(member.life, Life::Open) {
+                member.unanswered_since.get_or_insert(self.now);
                 self.send_control(id, Opcode::Ping, b"");
             }
         }
     }
 
-    /// Sets the timer to the next deadline. Each subscriber has one that counts.
+    /// Whether a ping has waited too long for its pong.
+    fn is_mute(&self, id: SubscriberId) -> bool {
+        let asked = self.members[id as usize].unanswered_since;
+        asked.is_some_and(|asked| self.now >= asked + millis(self.options.pong_timeout))
+    }
+
+    /// Sets the timer to the next deadline, unless it comes earlier as it is. Each subscriber has one that counts.
     pub(super) fn set_timer(&mut self, id: SubscriberId) {
+        let deadline = self.deadline(id);
+        if self.members[id as usize].timer_at <= deadline {
+            return;
+        }
         let timer = self.next_serial();
         let member = &mut self.members[id as usize];
-        member.timer = timer;
+        (member.timer, member.timer_at) = (timer, deadline);
+        self.wheel.set(deadline, (id, timer));
+    }
+
+    fn deadline(&self, id: SubscriberId) -> Millis {
+        let member = &self.members[id as usize];
         let unfinished = member.partial_since.map(|since| since + millis(self.options.close_timeout));
-        let deadline = match member.life {
+        let unanswered = member.unanswered_since.map(|since| since + millis(self.options.pong_timeout));
+        let due = member.outbox.as_ref().and_then(|outbox| outbox.next_due());
+        match member.life {
             Life::Condemned { at, .. } => at,
             Life::Closing { deadline, .. } => deadline,
             Life::Newborn(_) | Life::Open => (member.pinged_at + millis(self.options.ping_every))
-                .min(member.heard_pong_at + millis(self.options.pong_timeout))
-                .min(unfinished.unwrap_or(Millis::MAX)),
-        };
-        self.wheel.set(deadline, (id, timer));
+                .min(unanswered.unwrap_or(Millis::MAX))
+                .min(unfinished.unwrap_or(Millis::MAX))
+                .min(due.unwrap_or(Millis::MAX)),
+        }
     }
 
     /// Begins the close handshake. The subscriber gets no more records.
@@ -272,6 +323,7 @@ impl Shard {
             return;
         }
         let own = self.leave_fast_path(id);
+        self.set_rated(id, false);
         self.ledger.subscriptions -= self.index.cohort(own).slots.len() as u64;
         self.index.dissolve(own);
         let member = &mut self.members[id as usize];

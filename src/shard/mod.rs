@@ -10,7 +10,11 @@
 //! | `fanout` | the cycle's arenas and ranges |
 //! | `index` | channels to cohorts to subscribers |
 //! | `aside` | from the fast path to the side: what of a cycle waits for a subscriber |
+//! | `told` | what is told beside records on the fast path |
 //! | `singles` | subscribers off the fast path, served one by one |
+//! | `batch`, `chain` | what is offered to one of them at once, read from the ring |
+//! | `commit` | what went leaves the outbox, and is counted |
+//! | `owed` | what is owed beside what the cursor brings: snapshots, missed records, rates |
 //! | `inbound`, `commands` | what clients send, and doing it |
 //! | `subscribe`, `patterns`, `resume` | who joins which channel, when, and from where on |
 //! | `life` | birth, deadlines and end of a subscriber |
@@ -20,7 +24,10 @@
 use std::time::Duration;
 
 mod aside;
+mod batch;
+mod chain;
 mod commands;
+mod commit;
 mod cycle;
 mod fanout;
 mod inbound;
@@ -31,6 +38,7 @@ mod life;
 pub mod mailbox;
 #[cfg(feature = "model")]
 pub mod model;
+mod owed;
 mod patterns;
 mod ready;
 mod resume;
@@ -40,6 +48,7 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod told;
 mod worker;
 
 pub use worker::{Seat, Shard};

@@ -109,7 +109,7 @@ impl Shard {
             self.index.remove(cohort, slot);
             self.ledger.subscriptions -= members.len() as u64;
             for id in members {
-                self.ledger.withdrawn += self.withdraw(id, slot);
+                self.withdraw(id, slot);
             }
         }
     }

@@ -186,26 +186,16 @@ impl Shard {
         }
         let Some(newest) = newest else { return };
         match found {
-            Found::Lost => self.mark_anew(id, slot, 0, true),
+            Found::Lost => self.owe_snapshot(id, slot),
             Found::All(base) if base == newest.sequence => {}
-            Found::All(base) if self.sends_newest(slot) => self.mark_anew(id, slot, base, false),
-            Found::All(base) => self.send_missed(id, Stretch { slot, base, stops }, newest.sequence - base),
+            Found::All(base) if self.sends_newest(slot) => {
+                // It takes the place of whatever came while the search went on.
+                self.ledger.conflated += self.take_waiting(id, slot);
+                self.owe_newest(id, slot, base, newest.sequence);
+            }
+            Found::All(base) => self.owe_missed(id, Stretch { slot, base, stops }),
         }
         self.pass_over(id, slot, &newest);
-    }
-
-    fn send_missed(&mut self, id: SubscriberId, missed: Stretch, records: u64) {
-        if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
-            outbox.resume(missed);
-            self.ledger.matched += records;
-            self.ledger.pending += records;
-        }
-    }
-
-    /// The newest record takes the place of whatever came while the search went on.
-    fn mark_anew(&mut self, id: SubscriberId, slot: SlotId, base: u64, is_snapshot: bool) {
-        self.ledger.conflated += self.withdraw(id, slot);
-        self.mark(id, slot, base, is_snapshot);
     }
 
     /// Answers a subscribe at once where nothing is to be searched for, or else when that is done.

@@ -99,6 +99,14 @@ ledger! {
     queued_bytes,
 }
 
+impl Ledger {
+    /// Whether each record that was due to a subscriber has met its fate or waits.
+    pub(super) fn adds_up(&self) -> bool {
+        let sent = self.delivered + self.conflated + self.merged;
+        self.matched == sent + self.dropped + self.withdrawn + self.abandoned + self.pending
+    }
+}
+
 /// The published ledger of one shard: a sequence lock over atomic words, so a torn read is seen and read again.
 #[derive(Debug)]
 pub struct Stats {

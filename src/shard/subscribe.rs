@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::cycle::id_of;
 use super::index::{CohortId, SlotId, SlotKey, SubscriberId};
 use super::patterns::Matches;
 use super::resume::{Search, channels_of, origin};
@@ -14,6 +15,7 @@ use crate::dialect::shape::Notice;
 use crate::dialect::{
     Fault, FaultCode, Joined, Matched, Outcome, Rated, RequestId, Resume, Subscribe, Subscribed, Wanted,
 };
+use crate::subscriber::outbox::Stop;
 
 /// A channel that a request names, and what the name means here.
 pub(super) struct Choice {
@@ -194,7 +196,7 @@ impl Shard {
         let slot = self.index.intern(choice.key(), choice.rule, choice.info.as_ref());
         self.index.add(own, slot, by_name);
         match before {
-            Some(before) if before != slot => self.change_rate(id, own, before, slot),
+            Some(before) if before != slot => self.exchange(id, own, before, slot),
             Some(_) => {}
             None => self.ledger.subscriptions += 1,
         }
@@ -202,10 +204,8 @@ impl Shard {
     }
 
     /// What waits of a slot waits as the channel's at another rate.
-    fn change_rate(&mut self, id: SubscriberId, own: CohortId, from: SlotId, to: SlotId) {
-        if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
-            outbox.rename(from, to);
-        }
+    fn exchange(&mut self, id: SubscriberId, own: CohortId, from: SlotId, to: SlotId) {
+        self.change_rate(id, from, to);
         self.index.remove(own, from);
     }
 
@@ -241,23 +241,16 @@ impl Shard {
     /// still brings up to that record is passed over.
     pub(super) fn send_snapshot(&mut self, id: SubscriberId, slot: SlotId) {
         if self.latest(slot).is_some() {
-            self.mark(id, slot, 0, true);
-        }
-    }
-
-    /// The newest record of a slot is to be sent to a subscriber off the fast path.
-    pub(super) fn mark(&mut self, id: SubscriberId, slot: SlotId, base: u64, is_snapshot: bool) {
-        if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
-            outbox.mark(slot, base, is_snapshot);
-            self.ledger.matched += 1;
-            self.ledger.pending += 1;
+            self.owe_snapshot(id, slot);
         }
     }
 
     /// What the cursor brings of a channel up to this record is not for this subscriber.
     pub(super) fn pass_over(&mut self, id: SubscriberId, slot: SlotId, entry: &crate::ring::Entry) {
+        let alias = self.index.slot(slot).alias();
         if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
-            outbox.set_after(slot, super::cycle::id_of(entry), entry.sequence);
+            let stop = Stop { position: entry.position, sequence: entry.sequence };
+            outbox.set_after(id_of(entry), alias, stop);
             self.has_backlog(id);
         }
     }
@@ -338,36 +331,15 @@ impl Shard {
         if every_ms != of.every_ms {
             let to = self.index.intern(SlotKey::of(&name, every_ms), rule, None);
             self.index.add(own, to, false);
-            self.change_rate(id, own, slot, to);
+            self.exchange(id, own, slot, to);
         }
     }
 
     fn leave(&mut self, id: SubscriberId, own: CohortId, slot: SlotId) {
         if self.index.remove(own, slot) {
             self.ledger.subscriptions -= 1;
-            self.ledger.withdrawn += self.withdraw(id, slot);
+            self.withdraw(id, slot);
         }
-    }
-
-    /// Takes away what waits of a slot; how many records that was.
-    pub(super) fn withdraw(&mut self, id: SubscriberId, slot: SlotId) -> u64 {
-        let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return 0 };
-        let before = outbox.queued_bytes();
-        let gone = outbox.withdraw(slot);
-        self.ledger.queued_bytes -= (before - outbox.queued_bytes()) as u64;
-        self.ledger.pending -= gone;
-        gone
-    }
-
-    /// Its channels or their rates changed: while it has rates it is served singly.
-    fn note_rates(&mut self, id: SubscriberId) {
-        if self.is_rated(id) {
-            self.leave_fast_path(id);
-        }
-    }
-
-    pub(super) fn is_rated(&self, id: SubscriberId) -> bool {
-        self.cohort_of(id).is_some_and(|cohort| self.index.is_rated(cohort))
     }
 }
 

@@ -13,6 +13,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::Options;
+use super::batch::Batch;
 use super::cycle::Drain;
 use super::fanout::Fanout;
 use super::index::{CohortId, Index, SlotId, SubscriberId};
@@ -131,7 +132,7 @@ pub(super) struct Buffers {
     /// What stands around a payload.
     pub(super) label: Vec<u8>,
     /// Frames encoded for one subscriber alone.
-    pub(super) batch: Vec<u8>,
+    pub(super) batch: Batch,
     pub(super) due: Vec<(SubscriberId, u32)>,
     /// Cohorts of one off the fast path that a record matched.
     pub(super) singles: Vec<CohortId>,
@@ -209,11 +210,11 @@ impl Shard {
         self.stats.publish(&self.ledger);
     }
 
-    pub(super) fn turn(&mut self) -> Drain {
-        self.turn_at(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    fn turn(&mut self) -> Drain {
+        self.turn_at(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX))
     }
 
-    /// A turn at a time, in milliseconds since the shard's start.
+    /// One turn, at a time that never falls.
     pub(super) fn turn_at(&mut self, now: Millis) -> Drain {
         self.now = now;
         self.take_letters();
@@ -327,6 +328,7 @@ impl Shard {
     fn publish_ledger(&mut self) {
         self.ledger.subscribers = self.members.len() as u64;
         self.ledger.cohorts = self.index.cohorts_len() as u64;
+        debug_assert!(self.ledger.adds_up(), "{:?}", self.ledger);
         self.stats.publish(&self.ledger);
     }
 

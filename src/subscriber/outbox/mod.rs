@@ -1,121 +1,117 @@
-//! What waits for one subscriber off the fast path: the rest of a torn frame, control frames, marks, a queue of positions.
+//! What waits for one subscriber off the fast path: the rest of a torn frame, control frames, notices, runs of missed records, gaps,
+//! marks, a queue of positions; sent in this order.
 //!
-//! Pure: no socket, no ring, no clock; the shard reads records and sends. Owned by the shard's thread.
-//! Invariant: no record's bytes wait here, except the rest of the one frame that was torn; a channel has at most one mark.
+//! Pure: no socket, no ring, time is an argument; the shard reads records and sends. Owned by the shard's thread.
+//! Invariant: no record's bytes wait here, except the rest of the one frame that was torn; a channel has at most one mark, one
+//! pending gap and one notice of a kind; the queue keeps its bound.
 
+mod after;
+mod by_slot;
+#[cfg(test)]
+mod corners;
+mod gaps;
+mod marks;
+mod notices;
+mod queue;
 mod stretch;
+#[cfg(test)]
+mod tests;
 
+pub use gaps::Gap;
+pub use marks::{Mark, Pace, Taken};
+pub use queue::{GAP_BYTES, Queued, Waiting};
 pub use stretch::{STOP_EVERY, Stop, Stretch};
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use foldhash::fast::RandomState;
+use after::After;
+use gaps::Gaps;
+use marks::Marks;
+use notices::Notices;
+use queue::Queue;
 
 use crate::channel::ChannelId;
+use crate::dialect::shape::{GapReason, Notice};
 
 /// A channel in the shard's numbering.
 pub type Slot = u32;
 
-/// A channel whose newest record is to be sent.
+/// What becomes of a subscriber that loses a record that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// The channel.
-    pub slot: Slot,
-    /// Last sequence that the subscriber was sent: what lies between is skipped.
-    pub base: u64,
-    /// It is the answer to a subscription: nothing was sent before it.
-    pub snapshot: bool,
+pub enum Loss {
+    /// It is told which.
+    Tell,
+    /// It goes on without a word.
+    Skip,
+    /// It is closed.
+    Close,
 }
 
-/// A record that waits where it is, in the ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queued {
-    /// Its position in the ring.
-    pub position: u64,
-    /// The channel.
-    pub slot: Slot,
-    /// Bytes of its frame.
-    pub bytes: u32,
-}
-
-/// The next thing to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Item {
-    /// The newest record of a channel.
-    Mark(Mark),
-    /// This record.
-    Queued(Queued),
-}
-
-/// The queue outgrew its bound.
+/// A record that counts would be lost to a subscriber that is to be closed for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
-/// How a record that arrived was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// It waits.
-    Waits,
-    /// It took the place of an older one of its channel.
-    Conflated,
+/// The rest of a frame that the kernel took the beginning of.
+#[derive(Debug, Default)]
+struct Torn {
+    rest: Vec<u8>,
+    /// It is a record, which waits until the last byte is taken.
+    is_record: bool,
 }
 
 /// What waits for one subscriber.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Rest of a record's frame that the kernel took the beginning of; the record waits until the last byte is taken.
-    torn: Vec<u8>,
+    torn: Torn,
     /// Control frames and answers, ahead of data; the first one's beginning may have been taken.
     control: Vec<u8>,
     /// The kernel took less than offered; nothing is offered before the socket is writable again.
     pub blocked: bool,
-    /// In the order in which they were set; each stands in `bases`.
-    marks: VecDeque<Slot>,
-    bases: HashMap<Slot, Mark, RandomState>,
-    queue: VecDeque<Queued>,
-    queued_bytes: usize,
+    notices: Notices,
     /// Missed records of channels that are being resumed, ahead of everything newer.
     resumes: VecDeque<Stretch>,
-    /// What was read past the shard's cursor: records up to there come no more.
-    after: HashMap<Slot, After, RandomState>,
+    gaps: Gaps,
+    marks: Marks,
+    queue: Queue,
+    after: After,
 }
 
-/// How far a slot was read past the cursor. Another channel of the same name is numbered anew, so this says nothing of it.
-#[derive(Clone, Copy, Debug)]
-struct After {
-    channel: ChannelId,
-    sequence: u64,
-}
-
+/// Torn and control bytes, and what they stand for.
 impl Outbox {
     /// Records that wait.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        (self.marks.len() + self.queue.len()) as u64 + u64::from(!self.torn.is_empty())
+        let torn = u64::from(self.torn.is_record && !self.torn.rest.is_empty());
+        torn + self.marks.records() + self.queue.records() + self.resumed_records()
     }
 
-    /// Bytes that the queued records stand for.
+    fn resumed_records(&self) -> u64 {
+        self.resumes.iter().map(Stretch::records).sum()
+    }
+
+    /// Bytes that the queue stands for.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes
+        self.queue.bytes()
     }
 
-    /// Keeps the rest of a record's frame that was cut.
-    pub fn tear(&mut self, rest: &[u8]) {
-        debug_assert!(self.torn.is_empty(), "a second frame was begun before the first was finished");
-        self.torn.extend_from_slice(rest);
+    /// Keeps the rest of a frame that was cut: a record's, which then waits on, or one that counts as no record.
+    pub fn tear(&mut self, rest: &[u8], is_record: bool) {
+        debug_assert!(self.torn.rest.is_empty(), "a second frame was begun before the first was finished");
+        self.torn.rest.extend_from_slice(rest);
+        self.torn.is_record = is_record;
     }
 
     /// The rest of the torn frame.
     #[must_use]
     pub fn torn(&self) -> &[u8] {
-        &self.torn
+        &self.torn.rest
     }
 
-    /// The kernel took this much of the torn frame's rest; true: its record is delivered.
+    /// The kernel took this much of the torn frame's rest; true: all of it, and it was a record.
     pub fn torn_taken(&mut self, bytes: usize) -> bool {
-        self.torn.drain(..bytes);
-        self.torn.is_empty()
+        self.torn.rest.drain(..bytes);
+        self.torn.rest.is_empty() && self.torn.is_record
     }
 
     /// Control frames and answers that wait.
@@ -134,28 +130,23 @@ impl Outbox {
         self.control.drain(..bytes);
     }
 
-    /// A record of a `latest` channel arrived; `base` is the sequence before it.
-    pub fn mark(&mut self, slot: Slot, base: u64, snapshot: bool) -> Taken {
-        if self.bases.contains_key(&slot) {
-            return Taken::Conflated;
-        }
-        self.bases.insert(slot, Mark { slot, base, snapshot });
-        self.marks.push_back(slot);
-        Taken::Waits
+    /// Whether something could be sent now.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        let bytes = !(self.torn.rest.is_empty() && self.control.is_empty());
+        bytes || !self.notices.is_empty() || !self.gaps.is_empty() || self.has_ready_records()
     }
 
-    /// A record of an `every` channel arrived.
-    ///
-    /// # Errors
-    /// When the queued records stand for more than `bytes_max`; the record is not queued.
-    pub fn enqueue(&mut self, queued: Queued, bytes_max: usize) -> Result<(), Overflow> {
-        let bytes = self.queued_bytes + queued.bytes as usize;
-        if bytes > bytes_max {
-            return Err(Overflow);
-        }
-        self.queued_bytes = bytes;
-        self.queue.push_back(queued);
-        Ok(())
+    fn has_ready_records(&self) -> bool {
+        !self.resumes.is_empty() || self.marks.has_ready() || !self.queue.is_empty()
+    }
+}
+
+/// What comes in.
+impl Outbox {
+    /// Something is to be told of a channel.
+    pub fn tell(&mut self, slot: Slot, notice: Notice) {
+        self.notices.add(slot, notice);
     }
 
     /// Records that are to be sent again to a subscriber that came back; what is newer of their channel waits behind them.
@@ -163,203 +154,265 @@ impl Outbox {
         self.resumes.push_back(missed);
     }
 
-    /// What is to be sent, the `place`-th from now; marks go first, so that a full queue does not starve them.
+    /// These will not come: told before anything of the channel that is marked or queued.
+    pub fn lose(&mut self, gap: Gap) {
+        self.gaps.add(gap);
+    }
+
+    /// The channel's newest record is to be sent as a snapshot, which stands for all that waits of it; how many records that was.
+    pub fn snapshot(&mut self, slot: Slot) -> u64 {
+        let replaced = self.withdraw_records(slot);
+        self.marks.snapshot(slot);
+        replaced
+    }
+
+    /// A record of a `latest` channel arrived; `base` is the sequence before it.
+    pub fn newest(&mut self, slot: Slot, base: u64, sequence: u64, pace: Pace) -> Taken {
+        self.marks.newest(slot, base, sequence, pace)
+    }
+
+    /// A record of a merging channel arrived, the one above `base` and above all that wait.
+    pub fn merge(&mut self, slot: Slot, base: u64, stop: Stop, pace: Pace) -> Taken {
+        self.marks.merge(slot, base, stop, pace)
+    }
+
+    /// Records of a merging channel are missing behind those that wait, which are lost with them: one gap, up to `gap`'s end. How many
+    /// waited; none where a snapshot stands for them all.
+    ///
+    /// # Errors
+    /// When the subscriber is to be closed for those that waited.
+    pub fn break_run(&mut self, slot: Slot, gap: Option<Gap>, loss: Loss) -> Result<u64, Overflow> {
+        let (base, records) = match self.marks.of(slot) {
+            Some(Mark::Snapshot(_)) => return Ok(0),
+            Some(_) if loss == Loss::Close => return Err(Overflow),
+            Some(Mark::Merge(run)) => (Some(run.base), run.records()),
+            Some(Mark::Newest { .. }) | None => (None, 0),
+        };
+        self.marks.take(slot);
+        if let Some(gap) = gap {
+            self.gaps.add(Gap { from: base.map_or(gap.from, |base| base + 1), ..gap });
+        }
+        Ok(records)
+    }
+
+    /// Something of an `every` channel arrived. Past the bound the oldest are dropped, as far as the loss of each may be told or passed
+    /// over; how many records that were, with this one where the bound has no room for it alone.
+    ///
+    /// # Errors
+    /// When a record would be lost whose subscriber is to be closed for it; what arrived is not queued.
+    pub fn enqueue(
+        &mut self,
+        waiting: Waiting,
+        bytes_max: usize,
+        loss: impl Fn(Slot) -> Loss,
+    ) -> Result<u64, Overflow> {
+        let mut dropped = 0;
+        while !self.queue.has_room(&waiting, bytes_max) {
+            let Some(oldest) = self.queue.at(0).copied() else {
+                return Ok(dropped + self.drop_one(waiting, loss(waiting.slot()))?);
+            };
+            dropped += self.drop_one(oldest, loss(oldest.slot()))?;
+            self.queue.pop();
+        }
+        self.queue.push(waiting);
+        Ok(dropped)
+    }
+
+    /// One that is lost: how many records it is, and the gap that tells so.
+    fn drop_one(&mut self, lost: Waiting, loss: Loss) -> Result<u64, Overflow> {
+        let (gap, records) = match lost {
+            Waiting::Record(Queued { slot, sequence, .. }) => {
+                (Gap { slot, from: sequence, to: sequence, reason: GapReason::Slow }, 1)
+            }
+            Waiting::Gap(gap) => (gap, 0),
+        };
+        match loss {
+            Loss::Tell => self.gaps.add(gap),
+            Loss::Skip => {}
+            Loss::Close => return Err(Overflow),
+        }
+        Ok(records)
+    }
+
+    /// Whether a snapshot waits, which will stand for whatever comes until it is sent.
     #[must_use]
-    pub fn item(&self, place: usize) -> Option<Item> {
-        match self.marks.get(place) {
-            Some(slot) => self.bases.get(slot).copied().map(Item::Mark),
-            None => self.queue.get(place - self.marks.len()).copied().map(Item::Queued),
+    pub fn awaits_snapshot(&self, slot: Slot) -> bool {
+        matches!(self.marks.of(slot), Some(Mark::Snapshot(_)))
+    }
+}
+
+/// What is to be sent, kind by kind, the `place`-th from now.
+impl Outbox {
+    /// What is to be told of channels, in order.
+    pub fn notices(&self) -> impl Iterator<Item = (Slot, Notice)> {
+        self.notices.iter()
+    }
+
+    /// The first notice was told.
+    pub fn pop_notice(&mut self) {
+        self.notices.pop();
+    }
+
+    /// A run of missed records.
+    #[must_use]
+    pub fn resumed(&self, place: usize) -> Option<&Stretch> {
+        self.resumes.get(place)
+    }
+
+    /// Of the first run records up to this one were sent or lost; how many that were. A run that is through is gone.
+    pub fn resumed_to(&mut self, sequence: u64) -> u64 {
+        let Some(run) = self.resumes.front_mut() else { return 0 };
+        let records = run.advance(sequence);
+        if run.records() == 0 {
+            self.resumes.pop_front();
+        }
+        records
+    }
+
+    /// A pending gap.
+    #[must_use]
+    pub fn gap(&self, place: usize) -> Option<&Gap> {
+        self.gaps.at(place)
+    }
+
+    /// The first gap was told.
+    pub fn pop_gap(&mut self) {
+        self.gaps.pop();
+    }
+
+    /// A mark that is ready.
+    #[must_use]
+    pub fn mark(&self, place: usize) -> Option<&Mark> {
+        self.marks.at(place)
+    }
+
+    /// The first mark was sent, or is not to be sent.
+    pub fn pop_mark(&mut self) {
+        self.marks.pop();
+    }
+
+    /// Of the first mark's run records up to this one were sent or lost; how many that were. A run that is through is gone.
+    pub fn merged_to(&mut self, sequence: u64) -> u64 {
+        let Some(run) = self.marks.first_run() else { return 0 };
+        let records = run.advance(sequence);
+        if run.records() == 0 {
+            self.marks.pop();
+        }
+        records
+    }
+
+    /// One of the queue.
+    #[must_use]
+    pub fn queued(&self, place: usize) -> Option<&Waiting> {
+        self.queue.at(place)
+    }
+
+    /// The queue's first was sent.
+    pub fn pop_queued(&mut self) {
+        self.queue.pop();
+    }
+
+    /// The record of the queue's first place has moved in the ring.
+    pub fn first_moved(&mut self, to: u64) {
+        if let Some(Waiting::Record(first)) = self.queue.first_mut() {
+            first.position = to;
         }
     }
 
-    /// The next item was sent, or is not to be sent.
-    pub fn pop(&mut self) {
-        if let Some(slot) = self.marks.pop_front() {
-            self.bases.remove(&slot);
-        } else if let Some(queued) = self.queue.pop_front() {
-            self.queued_bytes -= queued.bytes as usize;
-        }
+    /// The queue's first is lost; how many records it was.
+    ///
+    /// # Errors
+    /// When the subscriber is to be closed for it.
+    pub fn lose_first(&mut self, loss: Loss) -> Result<u64, Overflow> {
+        let Some(first) = self.queue.at(0).copied() else { return Ok(0) };
+        let records = self.drop_one(first, loss)?;
+        self.queue.pop();
+        Ok(records)
+    }
+}
+
+/// Time, and what changes beside records.
+impl Outbox {
+    /// A channel was sent: its next window begins.
+    pub fn was_sent(&mut self, slot: Slot, pace: Pace) {
+        self.marks.was_sent(slot, pace);
     }
 
-    /// What waits of a slot waits as another one's: the same channel at another rate.
-    pub fn rename(&mut self, from: Slot, to: Slot) {
-        self.marks.iter_mut().filter(|slot| **slot == from).for_each(|slot| *slot = to);
-        self.queue.iter_mut().filter(|queued| queued.slot == from).for_each(|queued| queued.slot = to);
-        if let Some(mark) = self.bases.remove(&from) {
-            self.bases.insert(to, Mark { slot: to, ..mark });
-        }
-        if let Some(after) = self.after.remove(&from) {
-            self.after.insert(to, after);
-        }
+    /// When something that is parked is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<u64> {
+        self.marks.next_due()
+    }
+
+    /// What is parked and due is ready; whether there was any.
+    pub fn unpark(&mut self, now: u64) -> bool {
+        self.marks.unpark(now)
+    }
+
+    /// Whether something waits for its time.
+    #[must_use]
+    pub fn has_parked(&self) -> bool {
+        self.marks.has_parked()
     }
 
     /// Takes away what waits of a channel; how many records that was.
     pub fn withdraw(&mut self, slot: Slot) -> u64 {
-        let before = self.marks.len() + self.queue.len();
-        self.marks.retain(|&marked| marked != slot);
-        self.bases.remove(&slot);
-        self.queue.retain(|queued| queued.slot != slot);
-        self.queued_bytes = self.queue.iter().map(|queued| queued.bytes as usize).sum();
-        self.after.remove(&slot);
-        (before - self.marks.len() - self.queue.len()) as u64
+        self.notices.withdraw(slot);
+        self.marks.forget(slot);
+        self.withdraw_records(slot)
+    }
+
+    fn withdraw_records(&mut self, slot: Slot) -> u64 {
+        let before = self.resumed_records();
+        self.resumes.retain(|run| run.slot != slot);
+        self.gaps.remove(slot);
+        let marked = self.marks.take(slot).map_or(0, |mark| mark.records());
+        before - self.resumed_records() + marked + self.queue.withdraw(slot)
     }
 
     /// Takes away everything but torn and control bytes; how many records that was.
     pub fn withdraw_all(&mut self) -> u64 {
-        let gone = self.marks.len() + self.queue.len();
+        let gone = self.marks.records() + self.queue.records() + self.resumed_records();
+        self.notices.clear();
+        self.resumes.clear();
+        self.gaps.clear();
         self.marks.clear();
-        self.bases.clear();
         self.queue.clear();
-        self.queued_bytes = 0;
         self.after.clear();
-        gone as u64
+        gone
     }
 
-    /// The subscriber was sent a record ahead of the shard's cursor: those up to it come no more.
-    pub fn set_after(&mut self, slot: Slot, channel: ChannelId, sequence: u64) {
-        self.after.insert(slot, After { channel, sequence });
+    /// What waits of a channel waits under another slot of it, at that slot's rate.
+    pub fn move_slot(&mut self, old: Slot, new: Slot, pace: Pace) {
+        self.notices.move_slot(old, new);
+        self.resumes.iter_mut().filter(|run| run.slot == old).for_each(|run| run.slot = new);
+        if let Some(gap) = self.gaps.remove(old) {
+            self.gaps.add(Gap { slot: new, ..gap });
+        }
+        self.marks.move_slot(old, new, pace);
+        self.queue.move_slot(old, new);
+    }
+
+    /// The subscriber was or will be sent a record ahead of the shard's cursor: those up to it come no more. `alias` tells
+    /// subscriptions to one channel apart.
+    pub fn set_after(&mut self, channel: ChannelId, alias: u32, stop: Stop) {
+        self.after.set(channel, alias, stop);
     }
 
     /// The last sequence of the channel that was read past the cursor; 0: none was.
     #[must_use]
-    pub fn after(&self, slot: Slot, channel: ChannelId) -> u64 {
-        if self.after.is_empty() {
-            return 0;
-        }
-        self.after.get(&slot).filter(|after| after.channel == channel).map_or(0, |after| after.sequence)
+    pub fn after(&self, channel: ChannelId, alias: u32) -> u64 {
+        self.after.get(channel, alias)
     }
 
-    /// Forgets those slots whose channel the cursor has come up with, or that have another channel or none by now. `seen`:
-    /// a slot's channel, and where the cursor stands in it.
-    pub fn settle(&mut self, seen: impl Fn(Slot) -> Option<(ChannelId, u64)>) {
-        self.after.retain(|&slot, after| {
-            seen(slot).is_some_and(|(channel, seen)| channel == after.channel && seen < after.sequence)
-        });
+    /// Forgets what the cursor has passed: everything below it was given out.
+    pub fn settle(&mut self, cursor: u64) {
+        self.after.settle(cursor);
     }
 
     /// Whether some channel still waits for the cursor.
     #[must_use]
     pub fn is_joining(&self) -> bool {
         !self.after.is_empty()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const FIRST: ChannelId = ChannelId { index: 0, generation: 0 };
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Latest(Slot),
-        Every(Slot, u32),
-        Pop,
-        Withdraw(Slot),
-        WithdrawAll,
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = prop_oneof![
-            4 => (0_u32..4).prop_map(Step::Latest),
-            4 => (4_u32..8, 1_u32..200).prop_map(|(slot, bytes)| Step::Every(slot, bytes)),
-            3 => Just(Step::Pop),
-            1 => (0_u32..8).prop_map(Step::Withdraw),
-            1 => Just(Step::WithdrawAll),
-        ];
-        prop::collection::vec(step, 1..200)
-    }
-
-    proptest! {
-        /// Against two plain lists: nothing lost, nothing twice, one mark a channel, the bound held.
-        #[test]
-        fn it_holds_what_two_lists_hold(steps in steps()) {
-            const BYTES_MAX: usize = 1000;
-            let mut outbox = Outbox::default();
-            let (mut marks, mut queue): (Vec<Slot>, Vec<Queued>) = (Vec::new(), Vec::new());
-            for (number, step) in steps.into_iter().enumerate() {
-                match step {
-                    Step::Latest(slot) => {
-                        let taken = outbox.mark(slot, number as u64, false);
-                        prop_assert_eq!(taken == Taken::Conflated, marks.contains(&slot));
-                        if taken == Taken::Waits { marks.push(slot); }
-                    }
-                    Step::Every(slot, bytes) => {
-                        let queued = Queued { position: number as u64, slot, bytes };
-                        let fits = queue.iter().map(|q| q.bytes).sum::<u32>() + bytes <= BYTES_MAX as u32;
-                        prop_assert_eq!(outbox.enqueue(queued, BYTES_MAX).is_ok(), fits);
-                        if fits { queue.push(queued); }
-                    }
-                    Step::Pop => {
-                        let expected = match marks.first() {
-                            Some(&slot) => Some(slot),
-                            None => queue.first().map(|queued| queued.slot),
-                        };
-                        let item = outbox.item(0).map(|item| match item {
-                            Item::Mark(mark) => mark.slot,
-                            Item::Queued(queued) => queued.slot,
-                        });
-                        prop_assert_eq!(item, expected);
-                        outbox.pop();
-                        if !marks.is_empty() { marks.remove(0); } else if !queue.is_empty() { queue.remove(0); }
-                    }
-                    Step::Withdraw(slot) => {
-                        let before = marks.len() + queue.len();
-                        marks.retain(|marked| *marked != slot);
-                        queue.retain(|queued| queued.slot != slot);
-                        prop_assert_eq!(outbox.withdraw(slot) as usize, before - marks.len() - queue.len());
-                    }
-                    Step::WithdrawAll => {
-                        prop_assert_eq!(outbox.withdraw_all() as usize, marks.len() + queue.len());
-                        marks.clear();
-                        queue.clear();
-                    }
-                }
-                prop_assert_eq!(outbox.pending() as usize, marks.len() + queue.len());
-                prop_assert_eq!(outbox.queued_bytes(), queue.iter().map(|q| q.bytes as usize).sum::<usize>());
-                prop_assert_eq!(outbox.item(marks.len() + queue.len()), None);
-            }
-        }
-    }
-
-    /// Nothing waits and nothing is to be joined.
-    fn is_done(outbox: &Outbox) -> bool {
-        outbox.pending() == 0 && outbox.control.is_empty() && outbox.after.is_empty()
-    }
-
-    #[test]
-    fn a_torn_record_waits_until_its_last_byte() {
-        let mut outbox = Outbox::default();
-        outbox.tear(b"rest");
-        assert_eq!(outbox.pending(), 1);
-        assert!(!outbox.torn_taken(3));
-        assert_eq!((outbox.torn(), outbox.pending()), (&b"t"[..], 1));
-        assert!(outbox.torn_taken(1));
-        assert!(is_done(&outbox));
-    }
-
-    #[test]
-    fn what_was_read_ahead_of_the_cursor_comes_no_more() {
-        let mut outbox = Outbox::default();
-        outbox.set_after(1, FIRST, 10);
-        assert_eq!((outbox.after(1, FIRST), outbox.after(2, FIRST)), (10, 0));
-        outbox.settle(|_| Some((FIRST, 9)));
-        assert!(!is_done(&outbox));
-        outbox.settle(|_| Some((FIRST, 10)));
-        assert!(is_done(&outbox));
-    }
-
-    #[test]
-    fn what_was_read_of_a_channel_says_nothing_of_the_next_one_of_its_name() {
-        let mut outbox = Outbox::default();
-        outbox.set_after(1, FIRST, 10);
-        let second = ChannelId { generation: 1, ..FIRST };
-        assert_eq!(outbox.after(1, second), 0);
-        outbox.settle(|_| Some((second, 1)));
-        assert!(is_done(&outbox));
-        outbox.set_after(1, second, 10);
-        outbox.settle(|_| None);
-        assert!(is_done(&outbox));
     }
 }

@@ -1,0 +1,101 @@
+//! What a subscriber is owed beside what the cursor brings: snapshots, missed records, and its channels' rates.
+//!
+//! Runs on the shard's thread, between cycles. Invariant: what is put into an outbox here is counted as matched, and what is
+//! taken out of it has its place in the ledger.
+
+use super::index::{SlotId, SubscriberId};
+use super::worker::Shard;
+use crate::ring::Entry;
+use crate::subscriber::outbox::{Pace, Stretch};
+
+impl Shard {
+    /// The newest record of a slot's channel, filled in when the socket has room. It stands for all that waits of the channel.
+    pub(super) fn owe_snapshot(&mut self, id: SubscriberId, slot: SlotId) {
+        self.leave_fast_path(id);
+        let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
+        let before = outbox.queued_bytes();
+        let replaced = outbox.snapshot(slot);
+        self.ledger.queued_bytes -= (before - outbox.queued_bytes()) as u64;
+        self.ledger.matched += 1;
+        self.ledger.pending += 1;
+        self.ledger.pending -= replaced;
+        self.ledger.conflated += replaced;
+        self.has_backlog(id);
+    }
+
+    /// Records that were missed by a subscriber that came back, each of them.
+    pub(super) fn owe_missed(&mut self, id: SubscriberId, missed: Stretch) {
+        self.leave_fast_path(id);
+        let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
+        self.ledger.matched += missed.records();
+        self.ledger.pending += missed.records();
+        outbox.resume(missed);
+        self.has_backlog(id);
+    }
+
+    /// The newest record of a rated channel, for a subscriber that came back: what it missed before `newest` is skipped.
+    pub(super) fn owe_newest(&mut self, id: SubscriberId, slot: SlotId, base: u64, newest: u64) {
+        self.leave_fast_path(id);
+        let pace = self.pace(slot);
+        let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
+        outbox.newest(slot, base, newest, pace);
+        self.ledger.matched += 1;
+        self.ledger.pending += 1;
+        self.has_backlog(id);
+    }
+
+    /// A channel is left: what waits of it is taken back.
+    pub(super) fn withdraw(&mut self, id: SubscriberId, slot: SlotId) {
+        self.ledger.withdrawn += self.take_waiting(id, slot);
+    }
+
+    /// Takes away what waits of a slot; how many records that was, which have no place in the ledger yet.
+    pub(super) fn take_waiting(&mut self, id: SubscriberId, slot: SlotId) -> u64 {
+        let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return 0 };
+        let before = outbox.queued_bytes();
+        let gone = outbox.withdraw(slot);
+        self.ledger.queued_bytes -= (before - outbox.queued_bytes()) as u64;
+        self.ledger.pending -= gone;
+        gone
+    }
+
+    /// A channel is taken at another rate: what waits of it waits on, for its new time.
+    pub(super) fn change_rate(&mut self, id: SubscriberId, old: SlotId, new: SlotId) {
+        let pace = self.pace(new);
+        let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
+        outbox.move_slot(old, new, pace);
+        self.has_backlog(id);
+        self.set_timer(id);
+    }
+
+    /// A subscriber's slots have changed: whoever has a rated one is off the fast path for as long as that is so.
+    pub(super) fn note_rates(&mut self, id: SubscriberId) {
+        let Some(cohort) = self.members[id as usize].cohort else { return };
+        let is_rated = self.index.is_rated(cohort);
+        self.set_rated(id, is_rated);
+        if is_rated {
+            self.leave_fast_path(id);
+        } else {
+            // Where nothing waits, it goes back when it is served.
+            self.has_backlog(id);
+        }
+    }
+
+    /// Notes whether a subscriber has a rated slot.
+    pub(super) fn set_rated(&mut self, id: SubscriberId, is_rated: bool) {
+        let was_rated = self.members[id as usize].set_rated(is_rated);
+        self.ledger.rated += u64::from(is_rated);
+        self.ledger.rated -= u64::from(was_rated);
+    }
+
+    /// How often a slot may be sent, now.
+    pub(super) fn pace(&self, slot: SlotId) -> Pace {
+        Pace { every_ms: self.index.slot(slot).every_ms, now: self.now }
+    }
+
+    /// The latest record of a slot's channel; `None` where the channel does not exist (any more).
+    pub(super) fn latest(&self, slot: SlotId) -> Option<Entry> {
+        let id = self.index.slot(slot).channel?;
+        self.reader.ring().latest(id.index).filter(|entry| entry.generation == id.generation)
+    }
+}
