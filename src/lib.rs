@@ -10,9 +10,9 @@
 //! One sentence decides the design: drain the ring, index what came, send once to each subscriber that got
 //! something, repeat. Threads share the ring, the catalogue and the mailboxes, and nothing else.
 //!
-//! Who may name whom (`tests/layering.rs` holds it): `channel` nothing; `record` and `merge` channel; `ring` nothing of ours;
-//! `ingest` ring, record, channel; `dialect` record, channel; `subscriber` dialect, channel; `shard` ring, record,
-//! channel, merge, dialect, subscriber; `front` ring, record, subscriber, dialect, channel and the shards' mailboxes;
+//! Who may name whom (`tests/layering.rs` holds it): `channel` nothing; `record` channel; `ring` nothing of ours;
+//! `ingest` ring, record, channel; `dialect` record, channel; `subscriber` dialect, channel; `merge` channel; `shard` ring,
+//! record, channel, dialect, subscriber, merge; `front` ring, record, subscriber, dialect, channel and the shards' mailboxes;
 //! `feed` record, channel; `control` the public faces; `server` all. No stage names `control`.
 
 pub mod channel;
@@ -24,6 +24,7 @@ pub mod ingest;
 pub mod ring;
 
 pub mod dialect;
+pub mod merge;
 pub mod shard;
 pub mod subscriber;
 

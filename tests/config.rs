@@ -51,7 +51,12 @@ fn check_says_ok_to_every_key_there_is() {
         "whole",
         r#"
         shards = 2
-        delivery = [{ kind = "ticker*", delivery = "latest" }, { kind = "*", delivery = "every" }]
+        delivery = [
+            { kind = "ticker*", delivery = "latest" },
+            { kind = "depth", delivery = "every", merge = "binance-depth", slow = "gap" },
+            { kind = "arr", merge = "binance-array" },
+            { kind = "*", delivery = "every", slow = "close" },
+        ]
         [subscribers]
         listen = "127.0.0.1:0"
         [ingest]
@@ -67,6 +72,9 @@ fn check_says_ok_to_every_key_there_is() {
         channels_max = 1024
         [channel]
         expire_after = "1d 12h"
+        [feed]
+        stale_after = "0s"
+        silence_after = "1m"
         [limits]
         connections = 0
         connections_per_address = 0
@@ -75,6 +83,8 @@ fn check_says_ok_to_every_key_there_is() {
         head_timeout = "5s"
         close_timeout = "500ms"
         channels = 0
+        patterns = 0
+        pattern_channels = 0
         message_bytes = 4096
         fragments = 0
         messages_per_second = 0
@@ -82,11 +92,17 @@ fn check_says_ok_to_every_key_there_is() {
         [outbox]
         bytes_max = 65536
         torn_pool_bytes_max = 1048576
+        [resume]
+        records_max = 0
+        [dialect]
+        on_gap = "skip"
         [heartbeat]
         ping_every = "10s"
         pong_timeout = "30s"
         [socket]
         notsent_lowat_bytes = 65536
+        [shutdown]
+        drain = "0s"
         "#,
     );
     assert_eq!(checked(&file), ("ok\n".to_owned(), Some(0)));
@@ -107,7 +123,7 @@ fn check_names_the_line_of_each_problem() {
         "6: limits.channels: invalid value: integer `-1`, expected a whole number, not negative, below 2^32",
         "7: limits.head_timeout: invalid value: string \"10\", expected a time with its unit, as \"20s\", \"500ms\" or \"7d\"",
         "9: rings.x: unknown field `rings`, expected one of `subscribers`, `ingest`, `admin`, `ring`, `channel`, \
-         `limits`, `outbox`, `heartbeat`, `socket`, `shards`, `delivery`",
+         `feed`, `limits`, `outbox`, `resume`, `dialect`, `heartbeat`, `socket`, `shutdown`, `shards`, `delivery`",
     ];
     let expected: Vec<_> = expected.iter().map(|line| format!("{}:{line}", file.path())).collect();
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
@@ -124,6 +140,25 @@ fn check_names_the_line_of_what_is_not_toml_or_contradicts_itself() {
     assert_eq!((lines.len(), code), (2, Some(2)), "{said}");
     assert!(lines[0].contains(".toml:4: ring.bytes: a payload of 1048576 bytes must fit 64 times"), "{said}");
     assert!(lines[1].contains(".toml:6: heartbeat.pong_timeout: "), "{said}");
+}
+
+#[test]
+fn check_names_the_line_of_a_rule_that_contradicts_itself() {
+    let rules = "[[delivery]]\nkind = \"kline*\"\ndelivery = \"latest\"\nslow = \"gap\"\n";
+    let (said, code) =
+        checked(&File::new("rules", &format!("shards = 1\n{rules}[shutdown]\ndrain = \"2h\"\n")));
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!((lines.len(), code), (1, Some(2)), "{said}");
+    assert!(
+        lines[0].contains(".toml:2: delivery: \"kline*\": with delivery = \"latest\" no queue grows"),
+        "{said}"
+    );
+
+    let (said, _) =
+        checked(&File::new("drain", "[shutdown]\ndrain = \"2h\"\n[resume]\nrecords_max = 2_000_000\n"));
+    let lines: Vec<_> = said.lines().collect();
+    assert!(lines[0].contains(".toml:2: shutdown.drain: an end that takes 2h cannot be"), "{said}");
+    assert!(lines[1].contains(".toml:4: resume.records_max: 2000000 records are more"), "{said}");
 }
 
 #[test]
@@ -161,6 +196,12 @@ fn set_is_refused_with_the_key_and_what_is_expected() {
     assert!(refused(&["--set", "ring.bytes"]).contains("write --set KEY=VALUE"));
     assert!(refused(&["--set", "ring.byte=1"]).contains("--set: ring.byte: unknown field `byte`"));
     assert!(refused(&["--set", "delivery=newest"]).contains("expected \"every\", \"latest\", or rules"));
+    let said =
+        refused(&["--set", r#"delivery=[{ kind = "depth", delivery = "latest", merge = "binance-depth" }]"#]);
+    assert!(
+        said.contains("--set: delivery: \"depth\": ") && said.contains("write `merge` without"),
+        "{said}"
+    );
     let said = refused(&["--listen", "127.0.0.1:9", "--ingest-listen", "127.0.0.1:9"]);
     assert!(said.contains("subscribers.listen = 127.0.0.1:9 and ingest.listen = 127.0.0.1:9"), "{said}");
 }

@@ -21,13 +21,13 @@ const UNFINISHED: [&str; 2] = ["todo", "unimplemented"];
 /// What each stage may name besides itself; `a::b` allows that module of `a` alone. The first match of a path wins.
 const ARROWS: &[(&str, &[&str])] = &[
     ("channel", &[]),
-    ("merge", &["channel"]),
     ("record", &["channel"]),
     ("ring", &[]),
     ("ingest", &["ring", "record", "channel"]),
     ("dialect", &["record", "channel"]),
     ("subscriber", &["dialect", "channel"]),
-    ("shard", &["ring", "record", "channel", "merge", "dialect", "subscriber"]),
+    ("merge", &["channel"]),
+    ("shard", &["ring", "record", "channel", "dialect", "subscriber", "merge"]),
     ("front", &["ring", "record", "subscriber", "dialect", "channel", "shard::mailbox"]),
     ("feed", &["record", "channel"]),
     // The program's commands start the server; the rest of control knows public faces only.

@@ -59,6 +59,8 @@ impl Rule {
 }
 
 /// Which kinds are delivered how; the first rule that matches wins, no rule means [`Delivery::Every`].
+///
+/// `latest` for klines and for whole-market arrays is a merge: the newest alone would lose what older ones said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRules(Vec<(Box<str>, Rule)>);
 
@@ -88,8 +90,23 @@ impl DeliveryRules {
     pub fn rule(&self, kind: &str) -> Rule {
         let kind = kind.split('@').next().unwrap_or(kind);
         let rule = self.0.iter().find(|(pattern, _)| kind_matches(pattern, kind));
-        rule.map_or(Rule::new(Delivery::Every), |(_, rule)| *rule)
+        let rule = rule.map_or(Rule::new(Delivery::Every), |(_, rule)| *rule);
+        match (rule.delivery, newest_needs(kind)) {
+            (Delivery::Latest, Some(merge)) => Rule { delivery: Delivery::Merge(merge), ..rule },
+            _ => rule,
+        }
     }
+}
+
+/// What `latest` means for a kind whose newest record does not say all: a closed bar is never replaced by the next bar's first
+/// update, nor an array of what changed by another one. Futures have kinds as `continuousKline_1m`.
+fn newest_needs(kind: &str) -> Option<Merge> {
+    let is_kline =
+        kind.starts_with("kline") || kind.split('_').next().is_some_and(|stem| stem.ends_with("Kline"));
+    if is_kline {
+        return Some(Merge::BinanceKline);
+    }
+    (kind == "arr").then_some(Merge::BinanceArray)
 }
 
 fn kind_matches(pattern: &str, kind: &str) -> bool {
@@ -117,8 +134,10 @@ mod tests {
             "depth",
             "depth@100ms",
             "kline_1m",
+            "continuousKline_1m",
             "candle.1s",
             "arr",
+            "arr@1s",
             "other",
         ] {
             assert_eq!(rules.rule(kind).delivery, Delivery::Every, "{kind}");
@@ -145,5 +164,23 @@ mod tests {
         ]);
         assert_eq!(rules.rule("trade").delivery, Delivery::Latest);
         assert_eq!(DeliveryRules::all(Delivery::Every).rule("ticker").delivery, Delivery::Every);
+    }
+
+    #[test]
+    fn latest_loses_no_closed_bar_and_no_symbol() {
+        let (klines, arrays) = (Delivery::Merge(Merge::BinanceKline), Delivery::Merge(Merge::BinanceArray));
+        let closing = Rule { delivery: Delivery::Latest, on_slow: OnSlow::Close };
+        for kind in ["kline_1m", "kline_1m@+08:00", "kline", "continuousKline_1d", "markPriceKline_5m"] {
+            let pattern = kind.split('@').next().unwrap().into();
+            let own = DeliveryRules::new([(pattern, closing)]).rule(kind);
+            assert_eq!(own, Rule { delivery: klines, on_slow: OnSlow::Close }, "{kind}");
+            assert_eq!(DeliveryRules::all(Delivery::Latest).rule(kind).delivery, klines, "{kind}");
+            assert_eq!(DeliveryRules::all(Delivery::Every).rule(kind).delivery, Delivery::Every, "{kind}");
+            assert_eq!(DeliveryRules::all(arrays).rule(kind).delivery, arrays, "what is written is so");
+        }
+        assert_eq!(DeliveryRules::all(Delivery::Latest).rule("arr@1s").delivery, arrays);
+        for kind in ["ticker", "candle.1s", "array", "markPrice", "trade"] {
+            assert_eq!(DeliveryRules::all(Delivery::Latest).rule(kind).delivery, Delivery::Latest, "{kind}");
+        }
     }
 }

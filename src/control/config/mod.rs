@@ -138,7 +138,7 @@ fn resolve(written: &Written, checks: &mut Checks) -> Config {
         admin_listen: written.admin.listen,
         shards: stages::shards(written, checks),
         delivery: written.delivery.clone(),
-        drain: written.shutdown.drain,
+        drain: stages::drain(written, checks),
     }
 }
 
@@ -160,6 +160,10 @@ mod tests {
         assert_eq!(config.admin_listen.to_string(), "127.0.0.1:9003");
         assert_eq!(config.ingest.expire_after.as_secs(), 7 * 24 * 3600);
         assert!(config.shards >= 1 && config.ring.readers == config.shards);
+        assert_eq!((config.ingest.stale_after.as_secs(), config.ingest.silence_after.as_secs()), (10, 0));
+        assert_eq!((config.shard.resume_records_max, config.shard.on_gap), (10_000, shard::OnGap::Close));
+        assert_eq!((config.shard.patterns_max, config.shard.pattern_channels_max), (16, 10_000));
+        assert_eq!(config.drain.as_secs(), 30);
     }
 
     #[test]
@@ -173,6 +177,13 @@ mod tests {
             "heartbeat.ping_every=500ms",
             "delivery=every",
             "shards=3",
+            "feed.stale_after=0s",
+            "feed.silence_after=1m",
+            "resume.records_max=0",
+            "dialect.on_gap=skip",
+            "limits.patterns=0",
+            "limits.pattern_channels=0",
+            "shutdown.drain=0s",
         ])
         .unwrap();
         assert_eq!((config.front.connections_max, config.front.connections_per_address_max), (0, 0));
@@ -182,6 +193,11 @@ mod tests {
         assert_eq!(config.shard.ping_every.as_millis(), 500);
         assert_eq!(config.delivery, DeliveryRules::all(crate::channel::Delivery::Every));
         assert_eq!((config.shards, config.ring.readers), (3, 3));
+        assert_eq!((config.ingest.stale_after.as_secs(), config.ingest.silence_after.as_secs()), (0, 60));
+        assert_eq!((config.shard.resume_records_max, config.shard.on_gap), (0, shard::OnGap::Skip));
+        let no_limit = u32::MAX as usize;
+        assert_eq!((config.shard.patterns_max, config.shard.pattern_channels_max), (no_limit, no_limit));
+        assert!(config.drain.is_zero());
     }
 
     #[test]
@@ -201,6 +217,25 @@ mod tests {
             (&["outbox.torn_pool_bytes_max=1"], &["cannot hold one payload"]),
             (&["limits.head_bytes=4096"], &["limits.head_bytes: 4096 cannot be", "from 8192 to"]),
             (&["limits.message_bytes=0"], &["limits.message_bytes: 0 would leave memory without a bound"]),
+            (
+                &["feed.stale_after=10us"],
+                &["feed.stale_after: 10us is below a millisecond", r#""0s" for never"#],
+            ),
+            (&["feed.silence_after=1ns"], &["feed.silence_after: 1ns is below a millisecond"]),
+            (&["feed.silence_after=5"], &["feed.silence_after: invalid type: integer `5`, expected a time"]),
+            (&["resume.records_max=1000001"], &["resume.records_max: 1000001 records are", "to 1000000"]),
+            (&["resume.records_max=-1"], &["resume.records_max: invalid value: integer `-1`"]),
+            (
+                &["dialect.on_gap=drop"],
+                &["dialect.on_gap: invalid value: string \"drop\"", r#""close" or "skip""#],
+            ),
+            (&["limits.patterns=4294967296"], &["limits.patterns: ", "below 2^32"]),
+            (&["limits.pattern_channels=-1"], &["limits.pattern_channels: ", "not negative"]),
+            (
+                &["shutdown.drain=61m"],
+                &["shutdown.drain: an end that takes 1h 1m cannot be", "from 0s", "to 1h"],
+            ),
+            (&["feed.stale=1s"], &["unknown field `stale`, expected `stale_after` or `silence_after`"]),
             (&["shards=0"], &["shards: 0 shards cannot be"]),
             (&["ingest.listen=none"], &["ingest.listen", "write ingest.unix too"]),
             (&["ingest.token="], &["ingest.token: a token is printable ASCII"]),

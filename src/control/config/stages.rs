@@ -27,6 +27,15 @@ const RING_BYTES: RangeInclusive<usize> = 1 << 16..=1 << 37;
 /// A request's head: hyper reads with a buffer of 8 KiB at least, and a megabyte of names is no request any more.
 const HEAD_BYTES: RangeInclusive<usize> = 8 << 10..=1 << 20;
 
+/// Records sent again to who comes back: places along them are kept for each of its channels, one in 256 records.
+const RESUME_RECORDS_MAX: usize = 1_000_000;
+
+/// A server that ends for longer than this seems not to end.
+const DRAIN_MAX: Duration = Duration::from_hours(1);
+
+/// Times are told apart by the millisecond; 0 says that something never happens.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// Longest path of a Unix socket: `sun_path` less its final zero.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
@@ -82,6 +91,8 @@ pub(super) fn ingest(written: &Written, checks: &mut Checks) -> ingest::Options 
                 .to_owned()
         });
     }
+    zero_or_some_time(checks, "feed.stale_after", written.feed.stale_after);
+    zero_or_some_time(checks, "feed.silence_after", written.feed.silence_after);
     ingest::Options {
         listen: section.listen,
         unix: section.unix.clone(),
@@ -103,6 +114,7 @@ pub(super) fn shard(written: &Written, checks: &mut Checks) -> shard::Options {
     above_zero(checks, "socket.notsent_lowat_bytes", written.socket.notsent_lowat_bytes as usize);
     torn_pool_fits(written, checks);
     heartbeat(written, checks);
+    resume_is_bounded(written, checks);
     shard::Options {
         channels_max: unlimited_if_zero(limits.channels) as usize,
         patterns_max: unlimited_if_zero(limits.patterns) as usize,
@@ -135,6 +147,16 @@ fn torn_pool_fits(written: &Written, checks: &mut Checks) {
         format!(
             "the pool of {pool} bytes for cut frames cannot hold one payload of {payload} bytes; write \
              outbox.torn_pool_bytes_max of at least {payload}, or a smaller ingest.payload_bytes_max"
+        )
+    });
+}
+
+fn resume_is_bounded(written: &Written, checks: &mut Checks) {
+    let records_max = written.resume.records_max;
+    checks.require(records_max <= RESUME_RECORDS_MAX, "resume.records_max", || {
+        format!(
+            "{records_max} records are more than can be sent again; write a number from 0 (each resume begins anew) to \
+             {RESUME_RECORDS_MAX}"
         )
     });
 }
@@ -179,6 +201,17 @@ pub(super) fn shards(written: &Written, checks: &mut Checks) -> usize {
     shards
 }
 
+pub(super) fn drain(written: &Written, checks: &mut Checks) -> Duration {
+    let drain = written.shutdown.drain;
+    checks.require(drain <= DRAIN_MAX, "shutdown.drain", || {
+        let (drain, most) = (humantime::format_duration(drain), humantime::format_duration(DRAIN_MAX));
+        format!(
+            "an end that takes {drain} cannot be; write a time from 0s (all are closed at once) to {most}"
+        )
+    });
+    drain
+}
+
 /// Feeds, subscribers and the operator each have a listener of their own.
 pub(super) fn listeners_differ(written: &Written, checks: &mut Checks) {
     let subscribers = ("subscribers.listen", Some(written.subscribers.listen));
@@ -218,4 +251,13 @@ fn above_zero(checks: &mut Checks, key: &str, value: usize) {
 
 fn not_zero_time(checks: &mut Checks, key: &str, time: Duration) {
     checks.require(!time.is_zero(), key, || r#"no time at all cannot be; write a time as "10s""#.to_owned());
+}
+
+fn zero_or_some_time(checks: &mut Checks, key: &str, time: Duration) {
+    checks.require(time.is_zero() || time >= SHORTEST, key, || {
+        format!(
+            "{} is below a millisecond; write a time as \"10s\", or \"0s\" for never",
+            humantime::format_duration(time)
+        )
+    });
 }

@@ -1,4 +1,4 @@
-//! How single values are written in a configuration: whole numbers, times, addresses, deliveries.
+//! How single values are written in a configuration: whole numbers, times, addresses, rules of delivery.
 //!
 //! Pure. It knows no key. Invariant: a value of the wrong form is refused with a sentence that says how it is written.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
-use crate::channel::{Delivery, DeliveryRules, Rule};
+use crate::channel::{Delivery, DeliveryRules, Merge, OnSlow, Rule};
 use crate::shard::OnGap;
 
 /// A whole number that fits its place.
@@ -111,8 +111,10 @@ impl<'de> Visitor<'de> for Rules {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<DeliveryRules, A::Error> {
         let mut rules = Vec::new();
-        while let Some(WrittenRule { kind, delivery }) = seq.next_element()? {
-            rules.push((kind.0, Rule::new(delivery.into())));
+        while let Some(written) = seq.next_element::<WrittenRule>()? {
+            let rule =
+                written.resolve().map_err(|why| Error::custom(format!("{:?}: {why}", written.kind.0)))?;
+            rules.push((written.kind.0, rule));
         }
         Ok(DeliveryRules::new(rules))
     }
@@ -122,21 +124,73 @@ impl<'de> Visitor<'de> for Rules {
 #[serde(deny_unknown_fields, expecting = r#"a rule as { kind = "ticker*", delivery = "latest" }"#)]
 struct WrittenRule {
     kind: KindPattern,
-    delivery: Choice,
+    delivery: Option<WrittenDelivery>,
+    merge: Option<WrittenMerge>,
+    slow: Option<WrittenSlow>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Clone, Copy, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Choice {
+enum WrittenDelivery {
     Every,
     Latest,
 }
 
-impl From<Choice> for Delivery {
-    fn from(choice: Choice) -> Self {
-        match choice {
-            Choice::Every => Self::Every,
-            Choice::Latest => Self::Latest,
+#[derive(Clone, Copy, serde::Deserialize)]
+enum WrittenMerge {
+    #[serde(rename = "binance-depth")]
+    Depth,
+    #[serde(rename = "binance-array")]
+    Array,
+    #[serde(rename = "binance-kline")]
+    Kline,
+}
+
+#[derive(Clone, Copy, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenSlow {
+    Gap,
+    Close,
+}
+
+impl WrittenRule {
+    /// What the parts say together, or which of them to leave out.
+    fn resolve(&self) -> Result<Rule, &'static str> {
+        use WrittenDelivery::{Every, Latest};
+        let delivery = match (self.delivery, self.merge) {
+            (None, None) => {
+                return Err(
+                    r#"missing field `delivery`; write delivery = "every" or "latest", or a `merge`"#,
+                );
+            }
+            (Some(Latest), Some(_)) => {
+                return Err(
+                    r#"delivery = "latest" leaves out what `merge` would keep; write `merge` without `delivery`"#,
+                );
+            }
+            (Some(Latest), None) if self.slow.is_some() => {
+                return Err(
+                    r#"with delivery = "latest" no queue grows; leave `slow` out, or write delivery = "every""#,
+                );
+            }
+            (Some(Every) | None, Some(merge)) => Delivery::Merge(merge.into()),
+            (Some(Every), None) => Delivery::Every,
+            (Some(Latest), None) => Delivery::Latest,
+        };
+        let on_slow = match self.slow {
+            Some(WrittenSlow::Close) => OnSlow::Close,
+            Some(WrittenSlow::Gap) | None => OnSlow::Gap,
+        };
+        Ok(Rule { delivery, on_slow })
+    }
+}
+
+impl From<WrittenMerge> for Merge {
+    fn from(written: WrittenMerge) -> Self {
+        match written {
+            WrittenMerge::Depth => Self::BinanceDepth,
+            WrittenMerge::Array => Self::BinanceArray,
+            WrittenMerge::Kline => Self::BinanceKline,
         }
     }
 }
@@ -195,6 +249,39 @@ mod tests {
     }
 
     #[test]
+    fn rules_say_how_to_merge_and_what_becomes_of_the_slow() {
+        let read = |text: &str| delivery(text.parse::<Value>().unwrap());
+        let depth = Delivery::Merge(Merge::BinanceDepth);
+        for (written, delivery, on_slow) in [
+            (r#"merge = "binance-depth""#, depth, OnSlow::Gap),
+            (r#"delivery = "every", merge = "binance-depth", slow = "gap""#, depth, OnSlow::Gap),
+            (
+                r#"merge = "binance-array", slow = "close""#,
+                Delivery::Merge(Merge::BinanceArray),
+                OnSlow::Close,
+            ),
+            (r#"merge = "binance-kline""#, Delivery::Merge(Merge::BinanceKline), OnSlow::Gap),
+            (r#"delivery = "every", slow = "close""#, Delivery::Every, OnSlow::Close),
+        ] {
+            let rules = read(&format!(r#"[{{ kind = "depth", {written} }}]"#)).unwrap();
+            assert_eq!(rules.rule("depth@100ms"), Rule { delivery, on_slow }, "{written}");
+        }
+        for (written, part) in [
+            (r#"merge = "binance""#, "expected one of `binance-depth`, `binance-array`, `binance-kline`"),
+            (r#"delivery = "every", slow = "drop""#, "expected `gap` or `close`"),
+            (
+                r#"delivery = "latest", merge = "binance-kline""#,
+                "\"depth\": delivery = \"latest\" leaves out what `merge` would keep; write `merge` without",
+            ),
+            (r#"delivery = "latest", slow = "close""#, "leave `slow` out"),
+            (r#"slow = "close""#, "missing field `delivery`"),
+        ] {
+            let said = said(read(&format!(r#"[{{ kind = "depth", {written} }}]"#)));
+            assert!(said.contains(part), "{written}: {said}");
+        }
+    }
+
+    #[test]
     fn deliveries_are_one_word_or_rules() {
         let read = |text: &str| delivery(text.parse::<Value>().unwrap());
         assert_eq!(read(r#""latest""#).unwrap(), DeliveryRules::all(Delivery::Latest));
@@ -211,8 +298,9 @@ mod tests {
             (r#"[{ kind = "a*b", delivery = "latest" }]"#, "'*' only at its end"),
             (r#"[{ kind = "", delivery = "latest" }]"#, "'*' only at its end"),
             (r#"[{ kind = "a", delivery = "newest" }]"#, "expected `every` or `latest`"),
-            (r#"[{ kind = "a", deliver = "latest" }]"#, "expected `kind` or `delivery`"),
-            (r#"[{ kind = "a" }]"#, "missing field `delivery`"),
+            (r#"[{ kind = "a", deliver = "latest" }]"#, "one of `kind`, `delivery`, `merge`, `slow`"),
+            (r#"[{ kind = "a" }]"#, "\"a\": missing field `delivery`; write delivery = \"every\""),
+            (r#"[{ delivery = "latest" }]"#, "missing field `kind`"),
         ] {
             assert!(said(read(text)).contains(part), "{text}: {}", said(read(text)));
         }
