@@ -6,6 +6,8 @@
 //! # a comment
 //! latest CHANNEL N      from here on the channel's latest sequence is N
 //! limit N               a subscriber may have N channels
+//! refuse CODE TEXT      the shard will refuse the next request
+//! asked TEXT            what the last request asked for, beyond names
 //! ? PATH[?QUERY]        a handshake; it begins the session anew
 //! = SHAPE [CHANNEL…]    what the handshake asked for; or `= 400 TEXT`, or `= another dialect's`
 //! ! MESSAGE             the greeting; VERSION stands for the crate's
@@ -16,10 +18,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use tapecast::channel::ChannelName;
+use tapecast::channel::{ChannelName, ChannelPattern};
 use tapecast::dialect::{
-    ALL, Command, Dialect, Fault, FaultCode, Hello, Joined, Opening, Outcome, Rejected, Request, RequestId,
-    Shape, Subscribe, Subscribed,
+    ALL, Command, Dialect, Fault, FaultCode, Hello, Joined, Matched, Opening, Outcome, Rejected, Request,
+    RequestId, Resume, ResumeFrom, Shape, Subscribe, Subscribed, Wanted,
 };
 
 #[test]
@@ -51,6 +53,8 @@ fn play(dialect: &'static dyn Dialect, path: &Path) {
             "" | "#" => {}
             "latest" => session.set_latest(rest),
             "limit" => session.channels_max = rest.parse().unwrap(),
+            "refuse" => session.fault = Some(fault(rest)),
+            "asked" => assert_eq!(session.asked, rest, "{place}"),
             "?" => session.open(rest, &place),
             "!" => assert_eq!(session.greeting(), rest, "{place}"),
             ">" => session.hear(rest, &place),
@@ -61,20 +65,42 @@ fn play(dialect: &'static dyn Dialect, path: &Path) {
     session.expect_silence(path.to_str().unwrap());
 }
 
+fn fault(rest: &str) -> Fault {
+    let (code, text) = rest.split_once(' ').unwrap();
+    let all = [FaultCode::NotConflatable, FaultCode::TooManyChannels];
+    Fault::new(all.into_iter().find(|it| it.label() == code).unwrap(), text)
+}
+
+/// The numbering of sequences.
+const EPOCH: &str = "e\"1";
+
 /// A subscriber's session without a socket: it carries commands out on a list of names.
 struct Session {
     dialect: &'static dyn Dialect,
     channels_max: usize,
     latest: HashMap<String, u64>,
     subscribed: Vec<ChannelName>,
+    patterns: Vec<ChannelPattern>,
     shape: Shape,
+    /// How the shard refuses the next request.
+    fault: Option<Fault>,
+    asked: String,
     told: Option<String>,
 }
 
 impl Session {
     fn new(dialect: &'static dyn Dialect) -> Self {
-        let (latest, subscribed) = (HashMap::new(), Vec::new());
-        Self { dialect, channels_max: 1024, latest, subscribed, shape: Shape::Payload, told: None }
+        Self {
+            dialect,
+            channels_max: 1024,
+            latest: HashMap::new(),
+            subscribed: Vec::new(),
+            patterns: Vec::new(),
+            shape: Shape::Payload,
+            fault: None,
+            asked: String::new(),
+            told: None,
+        }
     }
 
     fn set_latest(&mut self, rest: &str) {
@@ -103,13 +129,16 @@ impl Session {
         assert_eq!(opening.dialect.name(), self.dialect.name());
         self.shape = opening.shape;
         self.subscribed = names(&opening.subscribe);
-        let names = self.subscribed.iter().map(|name| format!(" {}", name.as_str()));
-        format!("{:?}", self.shape).to_lowercase() + &names.collect::<String>()
+        self.patterns = opening.subscribe.patterns.clone();
+        let names = self.subscribed.iter().map(ChannelName::as_str);
+        let names = names.chain(self.patterns.iter().map(ChannelPattern::as_str));
+        let names = names.map(|name| format!(" {name}")).collect::<String>();
+        format!("{:?}", self.shape).to_lowercase() + &names + &asked(&opening.subscribe, self.dialect)
     }
 
     fn greeting(&self) -> String {
         let hello =
-            Hello { epoch: "e\"1", heartbeat_ms: 20_000, channels_max: 1024, message_bytes_max: 65_536 };
+            Hello { epoch: EPOCH, heartbeat_ms: 20_000, channels_max: 1024, message_bytes_max: 65_536 };
         let mut out = Vec::new();
         self.dialect.greet(&hello, &mut out);
         String::from_utf8(out).unwrap().replace(env!("CARGO_PKG_VERSION"), "VERSION")
@@ -135,16 +164,20 @@ impl Session {
     }
 
     fn carry_out(&mut self, command: Command) -> Result<Done, Fault> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
         Ok(match command {
             Command::Subscribe(wanted) => {
-                assert_eq!(wanted.snapshot, self.dialect.name() == "native");
-                self.subscribe(names(&wanted))?
+                self.asked = asked(&wanted, self.dialect).trim().to_owned();
+                self.subscribe(&wanted)?
             }
-            Command::Unsubscribe { channels, .. } => {
+            Command::Unsubscribe { channels, patterns } => {
                 self.subscribed.retain(|name| !channels.contains(name));
-                Done::Left(channels)
+                self.patterns.retain(|pattern| !patterns.contains(pattern));
+                Done::Left(channels, patterns)
             }
-            Command::List => Done::Listed(self.subscribed.clone()),
+            Command::List => Done::Listed(self.subscribed.clone(), self.patterns.clone()),
             Command::Ping => Done::Pong,
             Command::SetShape(shape) => {
                 self.shape = shape;
@@ -154,16 +187,25 @@ impl Session {
         })
     }
 
-    fn subscribe(&mut self, channels: Vec<ChannelName>) -> Result<Done, Fault> {
+    fn subscribe(&mut self, wanted: &Subscribe) -> Result<Done, Fault> {
         let mut all = self.subscribed.clone();
-        all.extend(channels.iter().filter(|name| !self.subscribed.contains(name)).cloned());
+        all.extend(names(wanted).into_iter().filter(|name| !self.subscribed.contains(name)));
         if all.len() > self.channels_max {
             let text = format!("more than {} channels", self.channels_max);
             return Err(Fault::new(FaultCode::TooManyChannels, text));
         }
         self.subscribed = all;
-        let sequence = |name: &ChannelName| self.latest.get(name.as_str()).copied().unwrap_or(0);
-        Ok(Done::Joined(channels.iter().map(|name| (name.clone(), sequence(name))).collect()))
+        self.patterns.extend(wanted.patterns.iter().cloned());
+        let joined = names(wanted).into_iter().map(|name| {
+            let sequence = self.latest.get(name.as_str()).copied().unwrap_or(0);
+            let recovered = wanted.resume.as_ref().and_then(|resume| recovered(resume, &name, sequence));
+            (name, sequence, recovered)
+        });
+        let matched = wanted.patterns.iter().map(|pattern| {
+            let names = self.latest.keys().map(|name| ChannelName::parse(name).unwrap());
+            (pattern.clone(), names.filter(|name| pattern.matches(name)).count())
+        });
+        Ok(Done::Joined(joined.collect(), matched.collect()))
     }
 }
 
@@ -171,11 +213,36 @@ fn names(subscribe: &Subscribe) -> Vec<ChannelName> {
     subscribe.channels.iter().map(|wanted| wanted.name.clone()).collect()
 }
 
+/// What a request asks for beyond names, where that is not what is usual.
+fn asked(subscribe: &Subscribe, dialect: &dyn Dialect) -> String {
+    let mut asked = String::new();
+    let rated = |wanted: &Wanted| {
+        let rated = wanted.rated.as_ref()?;
+        Some(format!(" {}={}/{}", wanted.name.as_str(), rated.source.as_str(), rated.every_ms))
+    };
+    asked.extend(subscribe.channels.iter().filter_map(rated));
+    if subscribe.snapshot != (dialect.name() == "native") {
+        asked += &format!(" snapshot={}", subscribe.snapshot);
+    }
+    if subscribe.every_ms > 0 {
+        asked += &format!(" every_ms={}", subscribe.every_ms);
+    }
+    if let Some(Resume { epoch, from: ResumeFrom::Sequences(sequences) }) = &subscribe.resume {
+        asked += &format!(" resume={epoch}/{}", sequences.len());
+    }
+    asked
+}
+
+fn recovered(resume: &Resume, name: &ChannelName, latest: u64) -> Option<bool> {
+    let ResumeFrom::Sequences(sequences) = &resume.from else { return None };
+    Some(*resume.epoch == *EPOCH && *sequences.get(name)? <= latest)
+}
+
 /// An outcome that owns what it tells.
 enum Done {
-    Joined(Vec<(ChannelName, u64)>),
-    Left(Vec<ChannelName>),
-    Listed(Vec<ChannelName>),
+    Joined(Vec<(ChannelName, u64, Option<bool>)>, Vec<(ChannelPattern, usize)>),
+    Left(Vec<ChannelName>, Vec<ChannelPattern>),
+    Listed(Vec<ChannelName>, Vec<ChannelPattern>),
     Pong,
     ShapeSet,
     ShapeIs(Shape),
@@ -184,15 +251,25 @@ enum Done {
 impl Done {
     fn as_outcome(&self, tell: impl FnOnce(&Outcome<'_>)) {
         match self {
-            Self::Joined(channels) => {
-                let joined = channels.iter().map(|(name, sequence)| (name.as_str(), *sequence));
-                let joined: Vec<_> =
-                    joined.map(|(channel, sequence)| Joined { channel, sequence, recovered: None }).collect();
-                tell(&Outcome::Subscribed(Subscribed { channels: &joined, patterns: &[] }));
+            Self::Joined(channels, patterns) => {
+                let joined = channels.iter();
+                let joined: Vec<_> = joined
+                    .map(|(name, sequence, recovered)| Joined {
+                        channel: name.as_str(),
+                        sequence: *sequence,
+                        recovered: *recovered,
+                    })
+                    .collect();
+                let matched = patterns.iter();
+                let matched: Vec<_> =
+                    matched.map(|(it, count)| Matched { pattern: it.as_str(), count: *count }).collect();
+                tell(&Outcome::Subscribed(Subscribed { channels: &joined, patterns: &matched }));
             }
-            Self::Left(channels) => tell(&Outcome::Unsubscribed(channels, &[])),
-            Self::Listed(channels) => {
-                tell(&Outcome::Listed(&channels.iter().map(ChannelName::as_str).collect::<Vec<_>>()));
+            Self::Left(channels, patterns) => tell(&Outcome::Unsubscribed(channels, patterns)),
+            Self::Listed(channels, patterns) => {
+                let names = channels.iter().map(ChannelName::as_str);
+                let names: Vec<_> = names.chain(patterns.iter().map(ChannelPattern::as_str)).collect();
+                tell(&Outcome::Listed(&names));
             }
             Self::Pong => tell(&Outcome::Pong),
             Self::ShapeSet => tell(&Outcome::ShapeSet),

@@ -145,6 +145,7 @@ struct Message<'a> {
 
 /// Where an earlier connection was cut, as a client writes it.
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `epoch` and `seq`")]
 struct Origin {
     epoch: Box<str>,
     seq: HashMap<String, u64>,

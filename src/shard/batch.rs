@@ -28,10 +28,10 @@ pub(super) enum Laid {
     More,
     /// The turn's reads are used up.
     OutOfReads,
+    /// All but records: what was missed is still being looked for, and goes first.
+    Joining,
     /// What comes next was overwritten, and that ends the subscriber.
     Lost,
-    /// What was missed is still being looked for, and goes first.
-    Joining,
 }
 
 /// An item of the batch: where its bytes end, and what went when they are taken. Some have no bytes.
@@ -136,11 +136,11 @@ impl Shard {
         batch: &mut Batch,
     ) -> Result<(), Laid> {
         batch.lay_bytes(outbox)?;
+        // Who has left the index is sent no more than that.
+        let Some(cohort) = self.members[id as usize].cohort else { return Ok(()) };
         if self.members[id as usize].joining.is_some() {
             return Err(Laid::Joining);
         }
-        // Who has left the index is sent no more than that.
-        let Some(cohort) = self.members[id as usize].cohort else { return Ok(()) };
         let shape = self.index.cohort(cohort).shape;
         self.lose_overwritten(outbox, shape)?;
         self.lay_notices(outbox, shape, batch)?;

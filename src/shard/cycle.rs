@@ -94,7 +94,11 @@ impl Shard {
 
     /// Where the cursor stands: what lies below was given to everybody here, unless a lap is still walked.
     pub(super) fn given_out(&self) -> Position {
-        if self.walk.is_some() { 0 } else { self.reader.position() }
+        match &self.held {
+            _ if self.walk.is_some() => 0,
+            Some(held) => held.position,
+            None => self.reader.position(),
+        }
     }
 
     pub(super) fn cycle_is_full(&self) -> bool {

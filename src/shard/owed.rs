@@ -46,17 +46,12 @@ impl Shard {
 
     /// A channel is left: what waits of it is taken back.
     pub(super) fn withdraw(&mut self, id: SubscriberId, slot: SlotId) {
-        self.ledger.withdrawn += self.take_waiting(id, slot);
-    }
-
-    /// Takes away what waits of a slot; how many records that was, which have no place in the ledger yet.
-    pub(super) fn take_waiting(&mut self, id: SubscriberId, slot: SlotId) -> u64 {
-        let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return 0 };
+        let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
         let before = outbox.queued_bytes();
         let gone = outbox.withdraw(slot);
         self.ledger.queued_bytes -= (before - outbox.queued_bytes()) as u64;
         self.ledger.pending -= gone;
-        gone
+        self.ledger.withdrawn += gone;
     }
 
     /// A channel is taken at another rate: what waits of it waits on, for its new time.

@@ -147,8 +147,8 @@ impl Shard {
                 (Ok(()), Laid::More) => {}
                 (Ok(()), Laid::All) => return Flow::Done,
                 (Ok(()), Laid::OutOfReads) => return Flow::OutOfReads,
-                (Ok(()), Laid::Lost) => return Flow::Lost,
                 (Ok(()), Laid::Joining) => return Flow::Joining,
+                (Ok(()), Laid::Lost) => return Flow::Lost,
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::dialect::shape::Notice;
 use crate::dialect::{
     Fault, FaultCode, Joined, Matched, Outcome, Rated, RequestId, Resume, Subscribe, Subscribed, Wanted,
 };
+use crate::ring::Entry;
 use crate::subscriber::outbox::Stop;
 
 /// A channel that a request names, and what the name means here.
@@ -196,7 +197,7 @@ impl Shard {
         let slot = self.index.intern(choice.key(), choice.rule, choice.info.as_ref());
         self.index.add(own, slot, by_name);
         match before {
-            Some(before) if before != slot => self.exchange(id, own, before, slot),
+            Some(before) if before != slot => self.replace(id, own, before, slot),
             Some(_) => {}
             None => self.ledger.subscriptions += 1,
         }
@@ -204,7 +205,7 @@ impl Shard {
     }
 
     /// What waits of a slot waits as the channel's at another rate.
-    fn exchange(&mut self, id: SubscriberId, own: CohortId, from: SlotId, to: SlotId) {
+    fn replace(&mut self, id: SubscriberId, own: CohortId, from: SlotId, to: SlotId) {
         self.change_rate(id, from, to);
         self.index.remove(own, from);
     }
@@ -226,10 +227,10 @@ impl Shard {
         {
             return self.begin_resume(id, slot, &resume.epoch, origin, joining);
         }
-        if wanted.snapshot {
-            return self.send_snapshot(id, slot);
-        }
         let Some(entry) = self.latest(slot) else { return };
+        if wanted.snapshot {
+            return self.owe_snapshot(id, slot);
+        }
         if self.index.seen(slot).is_some_and(|(_, seen)| entry.sequence > seen) {
             // The answer tells this sequence, so what the cursor still brings up to it is not for this subscriber.
             self.leave_fast_path(id);
@@ -237,20 +238,11 @@ impl Shard {
         }
     }
 
-    /// A snapshot is a mark like any other: filled with the latest record when the socket has room, after which what the cursor
-    /// still brings up to that record is passed over.
-    pub(super) fn send_snapshot(&mut self, id: SubscriberId, slot: SlotId) {
-        if self.latest(slot).is_some() {
-            self.owe_snapshot(id, slot);
-        }
-    }
-
     /// What the cursor brings of a channel up to this record is not for this subscriber.
-    pub(super) fn pass_over(&mut self, id: SubscriberId, slot: SlotId, entry: &crate::ring::Entry) {
-        let alias = self.index.slot(slot).alias();
+    pub(super) fn pass_over(&mut self, id: SubscriberId, slot: SlotId, entry: &Entry) {
         if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
             let stop = Stop { position: entry.position, sequence: entry.sequence };
-            outbox.set_after(id_of(entry), alias, stop);
+            outbox.set_after(id_of(entry), self.index.slot(slot).alias(), stop);
             self.has_backlog(id);
         }
     }
@@ -331,7 +323,7 @@ impl Shard {
         if every_ms != of.every_ms {
             let to = self.index.intern(SlotKey::of(&name, every_ms), rule, None);
             self.index.add(own, to, false);
-            self.exchange(id, own, slot, to);
+            self.replace(id, own, slot, to);
         }
     }
 

@@ -203,7 +203,7 @@ impl World {
 }
 
 /// Whether the server knows patterns, rates and resumes.
-const ABLE: bool = false;
+const ABLE: bool = true;
 
 impl Client {
     /// All is quiet: what it was told is all there is to tell.

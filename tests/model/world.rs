@@ -67,7 +67,7 @@ impl Plan {
             resume_records_max: dice.one_of(&[5, 100, 1_000]),
             on_gap: dice.one_of(&[OnGap::Close, OnGap::Close, OnGap::Skip]),
             lap_once_in: dice.one_of(&[usize::MAX, 5_000, 1_000]),
-            expire_once_in: dice.one_of(&[usize::MAX, usize::MAX]),
+            expire_once_in: dice.one_of(&[usize::MAX, 1_000, 200]),
             stalls: !dice.once_in(4),
         }
     }
