@@ -17,7 +17,6 @@
 
 pub mod channel;
 pub mod fault;
-pub mod merge;
 pub mod record;
 
 pub mod ingest;
