@@ -63,25 +63,26 @@ impl Shard {
 
     /// Counts a record that was put aside, and those that were dropped for it.
     fn was_put_aside(&mut self, id: SubscriberId, taken: Result<(Taken, u64), Overflow>) {
-        let Ok((taken, dropped)) = taken else {
-            self.ledger.abandoned += 1;
-            self.condemned.push((id, CloseReason::Slow));
-            return;
+        let (taken, dropped) = match taken {
+            Ok((taken, dropped)) => (Some(taken), dropped),
+            Err(Overflow { dropped }) => (None, dropped),
         };
         match taken {
-            Taken::Waits | Taken::Parked | Taken::Joined => self.ledger.pending += 1,
-            Taken::Conflated => self.ledger.conflated += 1,
+            Some(Taken::Waits | Taken::Parked | Taken::Joined) => self.ledger.pending += 1,
+            Some(Taken::Conflated) => self.ledger.conflated += 1,
+            None => self.ledger.abandoned += 1,
         }
         self.ledger.pending -= dropped;
         self.ledger.dropped += dropped;
         match taken {
-            Taken::Waits => {
+            Some(Taken::Waits) => {
                 let outbox = self.members[id as usize].outbox.as_ref();
                 self.aside += usize::from(outbox.is_some_and(|outbox| !outbox.blocked));
                 self.has_backlog(id);
             }
-            Taken::Parked => self.set_timer(id),
-            Taken::Joined | Taken::Conflated => {}
+            Some(Taken::Parked) => self.set_timer(id),
+            Some(Taken::Joined | Taken::Conflated) => {}
+            None => self.condemned.push((id, CloseReason::Slow)),
         }
     }
 
@@ -179,6 +180,7 @@ fn queue_up(
         dropped += outbox.enqueue(Waiting::Gap(gap), bytes_max, &loss)?;
     }
     let record = Queued { position, sequence, slot, bytes };
-    dropped += outbox.enqueue(Waiting::Record(record), bytes_max, &loss)?;
+    let queued = outbox.enqueue(Waiting::Record(record), bytes_max, &loss);
+    dropped += queued.map_err(|overflow| Overflow { dropped: dropped + overflow.dropped })?;
     Ok((Taken::Waits, dropped))
 }

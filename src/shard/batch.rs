@@ -165,7 +165,7 @@ impl Shard {
             let before = outbox.queued_bytes();
             let lost = outbox.lose_first(self.loss(shape, first.slot));
             self.ledger.queued_bytes -= (before - outbox.queued_bytes()) as u64;
-            let records = lost.map_err(|Overflow| Laid::Lost)?;
+            let records = lost.map_err(|Overflow { .. }| Laid::Lost)?;
             self.ledger.pending -= records;
             self.ledger.dropped += records;
         }

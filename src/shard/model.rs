@@ -47,6 +47,13 @@ impl Driven {
         self.shard.ledger
     }
 
+    /// Records that wait in all outboxes, counted there.
+    #[must_use]
+    pub fn waiting_records(&self) -> u64 {
+        let outboxes = self.shard.members.iter().filter_map(|(_, member)| member.outbox.as_ref());
+        outboxes.map(|outbox| outbox.pending()).sum()
+    }
+
     /// Most bytes that are queued for one subscriber, and bytes of all torn frames.
     #[must_use]
     pub fn waiting_bytes(&self) -> (usize, usize) {

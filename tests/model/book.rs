@@ -7,22 +7,20 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use crate::market::Market;
-use crate::promise::{Checked, Heard};
+use crate::promise::Checked;
 use crate::wire::Payload;
 
-/// Whether this is the union of the record and those that it says were skipped.
-pub(crate) fn is_sum_of(place: usize, heard: &Heard, data: &RawValue, market: &Market) -> Checked {
+/// Whether this is the union of the records from the first to the last.
+pub(crate) fn is_sum_of(place: usize, first: u64, last: u64, data: &RawValue, market: &Market) -> Checked {
     let payload: Payload<'_> = serde_json::from_str(data.get()).map_err(|error| error.to_string())?;
-    let first = heard.sequence.checked_sub(heard.skipped).filter(|first| *first > 0);
-    let first = first.ok_or("more was merged than there was")?;
     let (mut bids, mut asks) = (BTreeMap::new(), BTreeMap::new());
     let name = &market.channels[place];
-    for sequence in (first..=heard.sequence).filter(|sequence| name.first_of(*sequence).is_some()) {
+    for sequence in (first..=last).filter(|sequence| name.first_of(*sequence).is_some()) {
         let book = market.book_of(place, sequence);
         bids.extend(book.bids);
         asks.extend(book.asks);
     }
-    let ends = (Some(market.book_of(place, first).first), Some(market.book_of(place, heard.sequence).last));
+    let ends = (Some(market.book_of(place, first).first), Some(market.book_of(place, last).last));
     if (payload.first, payload.last) != ends {
         return Err(format!("the ends of a merged record should be {ends:?}"));
     }

@@ -74,6 +74,8 @@ pub(crate) struct Client {
     pub(crate) closed: Option<(u16, String)>,
     /// It lost records, and the server may skip them without a word.
     pub(crate) may_skip: bool,
+    /// What came, where somebody wants to know.
+    pub(crate) heard: Option<Vec<String>>,
     asked: VecDeque<Asked>,
     requests: u64,
     unread: Vec<u8>,
@@ -92,6 +94,7 @@ impl Client {
             greeted: false,
             closed: None,
             may_skip: false,
+            heard: None,
             asked: VecDeque::new(),
             requests: 0,
             unread: Vec::new(),
@@ -171,6 +174,9 @@ impl Client {
         let mut at = 0;
         while let Some((frame, length)) = wire::frame(&bytes[at..])? {
             at += length;
+            if let Some(heard) = &mut self.heard {
+                heard.push(format!("{frame:?}"));
+            }
             let heard = self.hear(&frame, market);
             heard.map_err(|why| format!("{why}; in {frame:?}"))?;
             self.begun_ms = now_ms;
@@ -250,7 +256,8 @@ impl Client {
             snap: message.snap,
             begun_ms: self.begun_ms,
         };
-        self.take_record(place, &heard, message.merged, data, market)
+        let first = sequence.saturating_sub(heard.skipped);
+        self.take_record(place, &heard, message.merged.then_some(first), data, market)
     }
 
     /// A record whose channel and sequence are told by its payload alone.
@@ -274,24 +281,24 @@ impl Client {
         };
         let snap = false;
         let heard = Heard { sequence, skipped, snap, begun_ms: self.begun_ms };
-        self.take_record(place, &heard, sequence > first, data, market)
+        self.take_record(place, &heard, (sequence > first).then_some(first), data, market)
     }
 
     fn take_record(
         &mut self,
         place: usize,
         heard: &Heard,
-        is_merged: bool,
+        merged_from: Option<u64>,
         data: &RawValue,
         market: &Market,
     ) -> Checked {
         let channel = &market.channels[place];
         let is_event = channel.rule.delivery == Delivery::Every && !self.may_skip;
-        let has_sum = is_merged && matches!(channel.rule.delivery, Delivery::Merge(_));
-        if has_sum {
-            crate::book::is_sum_of(place, heard, data, market)?;
+        let merges = matches!(channel.rule.delivery, Delivery::Merge(_));
+        if let Some(first) = merged_from.filter(|_| merges) {
+            crate::book::is_sum_of(place, first, heard.sequence, data, market)?;
         } else {
-            if matches!(channel.rule.delivery, Delivery::Merge(_)) && heard.skipped > 0 && !self.may_skip {
+            if merges && heard.skipped > 0 && !self.may_skip {
                 return Err("of a merged channel something was skipped".to_owned());
             }
             let mut expected = Vec::new();
@@ -391,7 +398,8 @@ impl Client {
         match (after, acked.recovered) {
             (Some(&(_, after)), Some(recovered)) => {
                 let is_ours = resume.is_some_and(|(is_ours, _)| *is_ours);
-                market.judge_resume(place, is_ours, after, stands_at, recovered)?;
+                let is_rated = ask.every_ms > 0 && channel.rule.delivery == Delivery::Latest;
+                market.judge_resume(place, is_ours, after, stands_at, recovered, is_rated)?;
                 if recovered {
                     self.told[place].recover(after);
                 }
@@ -416,8 +424,10 @@ impl Client {
             }
             let every_ms = self.named[place].or(by_pattern).map_or(0, |chosen| chosen.every_ms);
             let every_ms = if channel.rule.delivery.is_conflatable() { every_ms } else { 0 };
-            self.told[place].by_pattern = self.named[place].is_none();
-            self.told[place].set_rate(every_ms);
+            let told = &mut self.told[place];
+            told.by_pattern = self.named[place].is_none();
+            told.was_by_pattern |= told.by_pattern;
+            told.set_rate(every_ms);
         }
     }
 }

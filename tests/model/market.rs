@@ -211,6 +211,7 @@ impl Market {
         after: u64,
         newest: u64,
         recovered: bool,
+        is_rated: bool,
     ) -> Result<(), String> {
         let channel = &self.channels[place];
         let is_same = channel.first_of(newest).is_some_and(|first| first <= after + 1);
@@ -220,7 +221,9 @@ impl Market {
         match recovered {
             true if !is_ours => Err("recovered from another epoch".to_owned()),
             true if after > newest => Err("recovered from the future".to_owned()),
-            true if newest - after > self.resume_records_max => Err("recovered more than allowed".to_owned()),
+            true if newest - after > self.resume_records_max && !is_rated => {
+                Err("recovered more than allowed".to_owned())
+            }
             false if is_ours && after <= newest && newest > 0 && is_same && is_there => {
                 Err(format!("{after} to {newest} could have been recovered"))
             }

@@ -40,6 +40,8 @@ pub(crate) struct Told {
     pub(crate) every_ms: u64,
     /// Only patterns hold it: it is left when it expires, with what waits of it, and joined anew when its name comes again.
     pub(crate) by_pattern: bool,
+    /// That was so since the last record: the channel may have ended and begun again without a word.
+    pub(crate) was_by_pattern: bool,
     pub(crate) stale: bool,
     /// Gaps of the feed that it was told of.
     pub(crate) feed_gaps: Vec<(u64, u64)>,
@@ -104,9 +106,14 @@ impl Told {
                 return Err("an event was skipped".to_owned());
             }
             self.step((sequence - 1).checked_sub(skipped), first)?;
-            self.keep_rate(begun_ms)?;
+            self.stale &= !(self.was_by_pattern && self.last.is_some_and(|last| first > last));
+            // What was missed follows at once.
+            if !self.resumed || sequence > self.most {
+                self.keep_rate(begun_ms)?;
+            }
         }
         self.last = Some(sequence);
+        self.was_by_pattern = self.by_pattern;
         self.highest = self.highest.max(sequence);
         self.snapshot = Snapshot::No;
         Ok(())
@@ -126,8 +133,7 @@ impl Told {
     fn step(&self, base: Option<u64>, first: u64) -> Checked {
         let base = base.ok_or("more was skipped than there was")?;
         if let Some(last) = self.last {
-            let began_anew = self.by_pattern && first > last && (last..first).contains(&base);
-            if base != last && !began_anew {
+            if base != last && !self.begins_anew(last, base, first) {
                 return Err(format!(
                     "an unexplained step: {last} was the last one, and this goes on from {base}"
                 ));
@@ -144,6 +150,11 @@ impl Told {
             return Err(format!("joined at {most}, and the first record goes on from {base}"));
         }
         Ok(())
+    }
+
+    /// A channel that only patterns hold may end and begin again.
+    fn begins_anew(&self, last: u64, base: u64, first: u64) -> bool {
+        self.was_by_pattern && first > last && (last..first).contains(&base)
     }
 
     fn keep_rate(&mut self, begun_ms: u64) -> Checked {
@@ -168,7 +179,8 @@ impl Told {
         }
         let is_next = match self.last {
             Some(last) => from == last + 1,
-            None => from <= self.most + 1,
+            // Of a channel that had the name before, this subscriber need not have known.
+            None => from <= self.most + 1 || reason == "expired",
         };
         if !is_next {
             return Err(format!("a gap that does not begin behind {:?}", self.last));

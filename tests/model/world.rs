@@ -31,8 +31,8 @@ const TURNS_MAX: usize = 10_000;
 const QUIET_MS: u64 = 1200;
 /// Who must be closed after a lap is closed within this time.
 const SPREAD_MS: u64 = 10_000;
-/// Steps that are told of a world that failed.
-const TRACED: usize = 40;
+/// Lines that are told of a world that failed.
+const TRACED: usize = 400;
 /// More room than anything takes.
 const PLENTY: usize = 1 << 40;
 
@@ -177,6 +177,7 @@ impl World {
         let mut client = Client::new(client, tongue, self.market.channels.len());
         client.may_skip = tongue != Tongue::Native && self.plan.on_gap == OnGap::Skip;
         client.pipe.set_room(PLENTY);
+        client.heard = self.traced.is_some().then(Vec::new);
         self.clients.push(client);
     }
 
@@ -202,7 +203,12 @@ impl World {
 
     fn see(&mut self, place: usize) -> Checked {
         let client = &mut self.clients[place];
-        client.read(&self.market, self.now_ms)?;
+        let read = client.read(&self.market, self.now_ms);
+        for heard in client.heard.as_mut().map(std::mem::take).unwrap_or_default() {
+            self.trace(|| format!("client {place} hears {heard}"));
+        }
+        read?;
+        let client = &self.clients[place];
         if let Some((code, why)) = client.closed.clone() {
             self.trace(|| format!("client {place} closed: {code} {why}"));
             self.check_close(place, code, &why)?;
@@ -241,6 +247,9 @@ impl World {
         }
         if fates.iter().any(|&count| count > of.matched) || of.matched != fates.iter().sum::<u64>() {
             return Err(format!("the ledger does not add up: {of:?}"));
+        }
+        if of.pending != self.shard.waiting_records() {
+            return Err(format!("{} records wait: {of:?}", self.shard.waiting_records()));
         }
         let (queued, torn) = self.shard.waiting_bytes();
         if queued > self.plan.outbox_bytes_max || torn > self.plan.torn_pool_bytes_max {

@@ -53,7 +53,7 @@ fn a_record_whose_subscriber_is_to_be_closed_for_it_is_not_dropped() {
     assert_eq!(outbox.enqueue(record(2, 1), 20, loss), Ok(0));
     assert_eq!(outbox.enqueue(record(1, 1), 20, loss), Ok(0));
     assert_eq!(outbox.enqueue(record(1, 2), 20, loss), Ok(1), "the oldest was another channel's");
-    assert_eq!(outbox.enqueue(record(2, 2), 20, loss), Err(Overflow));
+    assert_eq!(outbox.enqueue(record(2, 2), 20, loss), Err(Overflow { dropped: 0 }));
     assert_eq!((outbox.pending(), outbox.gap(0).map(|gap| gap.slot)), (2, Some(2)));
 }
 

@@ -49,7 +49,10 @@ pub enum Loss {
 
 /// A record that counts would be lost to a subscriber that is to be closed for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflow;
+pub struct Overflow {
+    /// Records that were dropped before that.
+    pub dropped: u64,
+}
 
 /// The rest of a frame that the kernel took the beginning of.
 #[derive(Debug, Default)]
@@ -184,7 +187,7 @@ impl Outbox {
     pub fn break_run(&mut self, slot: Slot, gap: Option<Gap>, loss: Loss) -> Result<u64, Overflow> {
         let (base, records) = match self.marks.of(slot) {
             Some(Mark::Snapshot(_)) => return Ok(0),
-            Some(_) if loss == Loss::Close => return Err(Overflow),
+            Some(_) if loss == Loss::Close => return Err(Overflow { dropped: 0 }),
             Some(Mark::Merge(run)) => (Some(run.base), run.records()),
             Some(Mark::Newest { .. }) | None => (None, 0),
         };
@@ -208,10 +211,13 @@ impl Outbox {
     ) -> Result<u64, Overflow> {
         let mut dropped = 0;
         while !self.queue.has_room(&waiting, bytes_max) {
-            let Some(oldest) = self.queue.at(0).copied() else {
-                return Ok(dropped + self.drop_one(waiting, loss(waiting.slot()))?);
-            };
-            dropped += self.drop_one(oldest, loss(oldest.slot()))?;
+            let oldest = self.queue.at(0).copied();
+            let lost = oldest.unwrap_or(waiting);
+            dropped +=
+                self.drop_one(lost, loss(lost.slot())).map_err(|Overflow { .. }| Overflow { dropped })?;
+            if oldest.is_none() {
+                return Ok(dropped);
+            }
             self.queue.pop();
         }
         self.queue.push(waiting);
@@ -229,7 +235,7 @@ impl Outbox {
         match loss {
             Loss::Tell => self.gaps.add(gap),
             Loss::Skip => {}
-            Loss::Close => return Err(Overflow),
+            Loss::Close => return Err(Overflow { dropped: 0 }),
         }
         Ok(records)
     }
