@@ -271,14 +271,11 @@ impl Client {
             _ => return Err("a payload that nobody published".to_owned()),
         };
         let channel = market.channels.get(place).ok_or("a payload of a channel that nobody published")?;
-        // What is skipped is not said: of a state any number may be, of an event only where the server was told so.
+        // What is skipped is not said: of a state any number may be, of an event none but where the server was told so.
         let may_skip = channel.rule.delivery == Delivery::Latest || self.may_skip;
         let told = &self.told[place];
-        let skipped = if may_skip {
-            sequence.saturating_sub(told.last.unwrap_or(told.most) + 1)
-        } else {
-            sequence - first
-        };
+        let base = if may_skip { told.last.unwrap_or(told.most) } else { channel.before(first) };
+        let skipped = sequence.saturating_sub(base + 1);
         let snap = false;
         let heard = Heard { sequence, skipped, snap, begun_ms: self.begun_ms };
         self.take_record(place, &heard, (sequence > first).then_some(first), data, market)
@@ -293,12 +290,12 @@ impl Client {
         market: &Market,
     ) -> Checked {
         let channel = &market.channels[place];
-        let is_event = channel.rule.delivery == Delivery::Every && !self.may_skip;
+        let is_event = channel.rule.delivery == Delivery::Every && self.tongue == Tongue::Native;
         let merges = matches!(channel.rule.delivery, Delivery::Merge(_));
         if let Some(first) = merged_from.filter(|_| merges) {
             crate::book::is_sum_of(place, first, heard.sequence, data, market)?;
         } else {
-            if merges && heard.skipped > 0 && !self.may_skip {
+            if merges && heard.skipped > 0 && self.tongue == Tongue::Native {
                 return Err("of a merged channel something was skipped".to_owned());
             }
             let mut expected = Vec::new();

@@ -39,6 +39,17 @@ impl Channel {
         self.spans.last().map_or(0, |&(_, last)| last)
     }
 
+    /// The sequence published before this one under this name; 0: none was.
+    pub(crate) fn before(&self, sequence: u64) -> u64 {
+        let span = self.spans.iter().rposition(|&(first, _)| first <= sequence);
+        match span.map(|place| (self.spans[place].0, place)) {
+            Some((first, place)) if first == sequence => {
+                place.checked_sub(1).map_or(0, |place| self.spans[place].1)
+            }
+            _ => sequence - 1,
+        }
+    }
+
     /// The first sequence of the channel that had this name when this record was published; `None`: there was no such record.
     pub(crate) fn first_of(&self, sequence: u64) -> Option<u64> {
         let span = self.spans.iter().rev().find(|(first, last)| (*first..=*last).contains(&sequence));

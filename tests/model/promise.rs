@@ -71,7 +71,7 @@ impl Told {
     /// All that was missed since this sequence follows.
     pub(crate) fn recover(&mut self, after: u64) {
         self.last = Some(after);
-        self.highest = self.highest.max(after);
+        self.highest = after;
         self.snapshot = Snapshot::No;
         self.resumed = true;
     }

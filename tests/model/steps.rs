@@ -2,6 +2,8 @@
 //!
 //! Invariant: a step is one thing that one of the world's parts does.
 
+use tapecast::channel::Delivery;
+
 use crate::client::{Ask, Client, Command, PATTERNS, Tongue};
 use crate::promise::Checked;
 use crate::world::World;
@@ -212,10 +214,13 @@ impl Client {
             return Err(format!("no answer to {command}"));
         }
         for (told, channel) in self.told.iter().zip(&market.channels) {
+            if self.may_skip && channel.rule.delivery != Delivery::Latest {
+                continue;
+            }
             let name = channel.name.as_str();
             let is_native = self.tongue == Tongue::Native;
             let forgives = lapped && channel.id.is_none();
-            let is_conflatable = channel.rule.delivery.is_conflatable() || self.may_skip || forgives;
+            let is_conflatable = channel.rule.delivery.is_conflatable() || forgives;
             told.is_complete(channel, is_conflatable, is_native && ABLE)
                 .map_err(|why| format!("{name}: {why}"))?;
             if is_native && ABLE && !lapped {

@@ -299,9 +299,10 @@ impl Index {
             self.by_source.insert(source, slot);
             return;
         };
-        let Slot { channel, past, next, .. } = *self.slot(first);
+        let Slot { channel, past, next, stale, .. } = *self.slot(first);
         let new = &mut self.slots[slot as usize];
-        (new.channel, new.past) = (channel, past);
+        // Its first subscriber may come from another of the channel's slots, and is told what those are told.
+        (new.channel, new.past, new.stale) = (channel, past, stale);
         if is_first {
             new.next = Some(first);
             self.set_first(&source, channel, slot);
