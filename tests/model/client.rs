@@ -62,6 +62,8 @@ struct Asked {
 }
 
 pub(crate) struct Client {
+    /// Tells it from all others of its world.
+    pub(crate) number: usize,
     pub(crate) pipe: SimClient,
     pub(crate) tongue: Tongue,
     pub(crate) told: Vec<Told>,
@@ -83,8 +85,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(pipe: SimClient, tongue: Tongue, places: usize) -> Self {
+    pub(crate) fn new(number: usize, pipe: SimClient, tongue: Tongue, places: usize) -> Self {
         Self {
+            number,
             pipe,
             tongue,
             told: vec![Told::default(); places],
@@ -226,7 +229,8 @@ impl Client {
             Some("gap") => {
                 let place = place_of(message.ch, market)?;
                 let ends = message.from.zip(message.to).ok_or("a gap without ends")?;
-                self.told[place].hear_gap(ends.0, ends.1, message.reason.unwrap_or(""))
+                let reason = message.reason.unwrap_or("");
+                self.told[place].hear_gap(ends.0, ends.1, reason, &market.channels[place])
             }
             Some("status") => self.hear_status(message, market),
             Some("shutdown") => Ok(()),

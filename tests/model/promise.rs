@@ -166,7 +166,7 @@ impl Told {
     }
 
     /// Records were said to be lost.
-    pub(crate) fn hear_gap(&mut self, from: u64, to: u64, reason: &str) -> Checked {
+    pub(crate) fn hear_gap(&mut self, from: u64, to: u64, reason: &str, channel: &Channel) -> Checked {
         if !self.joined {
             return Err("a gap of a channel that is not subscribed to".to_owned());
         }
@@ -177,10 +177,11 @@ impl Told {
         if from > to {
             return Err("a gap that holds nothing".to_owned());
         }
+        let is_expired = reason == "expired";
         let is_next = match self.last {
-            Some(last) => from == last + 1,
+            Some(last) => from == last + 1 || (is_expired && self.was_by_pattern && from > last),
             // Of a channel that had the name before, this subscriber need not have known.
-            None => from <= self.most + 1 || reason == "expired",
+            None => from <= self.most + 1 || is_expired || channel.first_of(from) == Some(from),
         };
         if !is_next {
             return Err(format!("a gap that does not begin behind {:?}", self.last));

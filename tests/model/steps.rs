@@ -83,7 +83,8 @@ impl World {
             2..6 => self.dice.below(NARROW_BYTES),
             _ => PLENTY,
         };
-        self.trace(|| format!("client {place} has room for {room}"));
+        let number = self.clients[place].number;
+        self.trace(|| format!("client {number} has room for {room}"));
         let client = &mut self.clients[place];
         client.is_ready &= room == PLENTY;
         client.pipe.set_room(room);
@@ -113,7 +114,8 @@ impl World {
             self.connect(tongue);
         } else if self.dice.once_in(3) {
             let place = self.dice.below(self.clients.len());
-            self.trace(|| format!("client {place} vanishes"));
+            let number = self.clients[place].number;
+            self.trace(|| format!("client {number} vanishes"));
             self.vanish(place);
         }
     }
@@ -135,7 +137,8 @@ impl World {
             _ if self.clients[place].tongue == Tongue::Native => Command::Bad("invalid_channel"),
             _ => Command::List,
         };
-        self.trace(|| format!("client {place}: {command:?}"));
+        let number = self.clients[place].number;
+        self.trace(|| format!("client {number}: {command:?}"));
         self.clients[place].ask(command, &self.market);
     }
 

@@ -32,7 +32,7 @@ const QUIET_MS: u64 = 1200;
 /// Who must be closed after a lap is closed within this time.
 const SPREAD_MS: u64 = 10_000;
 /// Lines that are told of a world that failed.
-const TRACED: usize = 400;
+const TRACED: usize = 20_000;
 /// More room than anything takes.
 const PLENTY: usize = 1 << 40;
 
@@ -107,6 +107,8 @@ pub(crate) struct World {
     mailbox: Mailbox,
     /// How often the shard had been lapped when all was quiet last.
     lapped_at_rest: u64,
+    /// Clients so far.
+    born: usize,
 }
 
 impl World {
@@ -131,6 +133,7 @@ impl World {
             shard,
             mailbox,
             lapped_at_rest: 0,
+            born: 0,
         }
     }
 
@@ -174,7 +177,8 @@ impl World {
         };
         let Some(place) = self.mailbox.reserve() else { return };
         place.post(newborn);
-        let mut client = Client::new(client, tongue, self.market.channels.len());
+        let mut client = Client::new(self.born, client, tongue, self.market.channels.len());
+        self.born += 1;
         client.may_skip = tongue != Tongue::Native && self.plan.on_gap == OnGap::Skip;
         client.pipe.set_room(PLENTY);
         client.heard = self.traced.is_some().then(Vec::new);
@@ -196,26 +200,28 @@ impl World {
         let more = self.shard.turn(self.now_ms);
         self.check_ledger()?;
         for place in (0..self.clients.len()).rev() {
-            self.see(place).map_err(|why| format!("client {place}: {why}"))?;
+            let number = self.clients[place].number;
+            self.see(place).map_err(|why| format!("client {number}: {why}"))?;
         }
         Ok(more)
     }
 
     fn see(&mut self, place: usize) -> Checked {
         let client = &mut self.clients[place];
+        let number = client.number;
         let read = client.read(&self.market, self.now_ms);
         for heard in client.heard.as_mut().map(std::mem::take).unwrap_or_default() {
-            self.trace(|| format!("client {place} hears {heard}"));
+            self.trace(|| format!("client {number} hears {heard}"));
         }
         read?;
         let client = &self.clients[place];
         if let Some((code, why)) = client.closed.clone() {
-            self.trace(|| format!("client {place} closed: {code} {why}"));
+            self.trace(|| format!("client {number} closed: {code} {why}"));
             self.check_close(place, code, &why)?;
             self.vanish(place);
         } else if client.pipe.is_cut() {
             let was_ready = client.is_ready;
-            self.trace(|| format!("client {place} cut"));
+            self.trace(|| format!("client {number} cut"));
             self.vanish(place);
             if was_ready {
                 return Err("cut without a word".to_owned());
@@ -294,7 +300,8 @@ impl World {
         if ledger.lapped == 0 && ledger.ordinal != self.market.ordinal {
             return Err(format!("of {} records: {ledger:?}", self.market.ordinal));
         }
-        for (place, client) in self.clients.iter().enumerate() {
+        for client in &self.clients {
+            let place = client.number;
             client
                 .check_rest(&self.market, ledger.lapped > 0)
                 .map_err(|why| format!("client {place}: {why}"))?;
