@@ -244,7 +244,7 @@ impl Client {
         if !told.joined {
             return Err("the state of a channel that is not subscribed to".to_owned());
         }
-        told.stale = stale;
+        (told.stale, told.may_be_stale) = (stale, false);
         Ok(())
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Told {
     /// That was so since the last record: the channel may have ended and begun again without a word.
     pub(crate) was_by_pattern: bool,
     pub(crate) stale: bool,
+    /// The channel ended and began again without a word, and its state with it.
+    pub(crate) may_be_stale: bool,
     /// Gaps of the feed that it was told of.
     pub(crate) feed_gaps: Vec<(u64, u64)>,
     /// How many of the channel's feed gaps need not be told: they were before it was joined.
@@ -106,7 +108,7 @@ impl Told {
                 return Err("an event was skipped".to_owned());
             }
             self.step((sequence - 1).checked_sub(skipped), first)?;
-            self.stale &= !(self.was_by_pattern && self.last.is_some_and(|last| first > last));
+            self.may_be_stale |= self.was_by_pattern && self.last.is_some_and(|last| first > last);
             // What was missed follows at once.
             if !self.resumed || sequence > self.most {
                 self.keep_rate(begun_ms)?;
@@ -205,7 +207,7 @@ impl Told {
         if !is_there && (channel.id.is_some() || !(is_conflatable || self.by_pattern)) {
             return Err(format!("{newest} is the newest, and {:?} the last one told", self.last));
         }
-        if tells_state && channel.id.is_some() && self.stale != channel.stale {
+        if tells_state && !self.may_be_stale && channel.id.is_some() && self.stale != channel.stale {
             return Err(format!("that it is stale is {}, and was told as {}", channel.stale, self.stale));
         }
         Ok(())
