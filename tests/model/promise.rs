@@ -156,7 +156,7 @@ impl Told {
 
     /// A channel that only patterns hold may end and begin again.
     fn begins_anew(&self, last: u64, base: u64, first: u64) -> bool {
-        self.was_by_pattern && first > last && (last..first).contains(&base)
+        self.was_by_pattern && first > last && base < first
     }
 
     fn keep_rate(&mut self, begun_ms: u64) -> Checked {
