@@ -187,7 +187,12 @@ impl Outbox {
     pub fn break_run(&mut self, slot: Slot, gap: Option<Gap>, loss: Loss) -> Result<u64, Overflow> {
         let (base, records) = match self.marks.of(slot) {
             Some(Mark::Snapshot(_)) => return Ok(0),
-            Some(_) if loss == Loss::Close => return Err(Overflow { dropped: 0 }),
+            Some(mark) if loss == Loss::Close => {
+                let dropped = mark.records();
+                // More may come before the subscriber is closed, and a run has no holes.
+                self.marks.take(slot);
+                return Err(Overflow { dropped });
+            }
             Some(Mark::Merge(run)) => (Some(run.base), run.records()),
             Some(Mark::Newest { .. }) | None => (None, 0),
         };
