@@ -421,6 +421,12 @@ impl Client {
             match self.named[place].or(by_pattern) {
                 None => told.leave(),
                 Some(_) if !told.joined => told.join(channel.last(), snapshot, channel),
+                // It may have been left without a word, and be joined anew.
+                Some(_)
+                    if told.was_by_pattern && snapshot == Snapshot::May && told.snapshot == Snapshot::No =>
+                {
+                    told.snapshot = Snapshot::May;
+                }
                 Some(_) => {}
             }
             let every_ms = self.named[place].or(by_pattern).map_or(0, |chosen| chosen.every_ms);

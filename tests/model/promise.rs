@@ -36,6 +36,8 @@ pub(crate) struct Told {
     pub(crate) last: Option<u64>,
     /// Where it stood at most when it was joined: what came up to there need not come.
     pub(crate) most: u64,
+    /// The same, or where the name's last channel ended, where there was none.
+    since: u64,
     pub(crate) snapshot: Snapshot,
     pub(crate) every_ms: u64,
     /// Only patterns hold it: it is left when it expires, with what waits of it, and joined anew when its name comes again.
@@ -60,9 +62,14 @@ pub(crate) struct Told {
 impl Told {
     /// The channel was joined, where it stood at `most` at most.
     pub(crate) fn join(&mut self, most: u64, snapshot: Snapshot, channel: &Channel) {
+        let ended = match channel.spans.last() {
+            Some(&(first, _)) if channel.id.is_some() => first - 1,
+            last => last.map_or(0, |&(_, last)| last),
+        };
         *self = Self {
             joined: true,
             most,
+            since: if most == 0 { ended } else { most },
             snapshot,
             highest: self.highest,
             feed_gaps_before: channel.feed_gaps.len(),
@@ -201,7 +208,7 @@ impl Told {
         let newest = channel.last();
         let is_there = match self.last {
             Some(last) => last == newest,
-            None => self.most >= newest && self.snapshot != Snapshot::Must,
+            None => self.since >= newest && self.snapshot != Snapshot::Must,
         };
         // Of a channel that expired, a state's last value is gone with it.
         if !is_there && (channel.id.is_some() || !(is_conflatable || self.by_pattern)) {
