@@ -385,7 +385,10 @@ impl Client {
         let channel = &market.channels[place];
         let stands_at = acked.seq.ok_or("an acknowledgement without a sequence")?;
         let (id, last) = then[place];
-        if stands_at > channel.last() || (id.is_some() && id == channel.id && stands_at < last) {
+        // Of a channel in another one's place the shard may not have seen that the other one is gone.
+        let is_unseen = stands_at == 0 && channel.id.is_some_and(|id| id.generation > 0);
+        if stands_at > channel.last() || (id.is_some() && id == channel.id && stands_at < last && !is_unseen)
+        {
             return Err(format!("{} stands at {stands_at}?", channel.name.as_str()));
         }
         if self.told[place].joined {

@@ -115,7 +115,9 @@ impl Told {
                 return Err("an event was skipped".to_owned());
             }
             self.step((sequence - 1).checked_sub(skipped), first)?;
-            self.may_be_stale |= self.was_by_pattern && self.last.is_some_and(|last| first > last);
+            if self.was_by_pattern && self.last.is_some_and(|last| first > last) {
+                (self.may_be_stale, self.begun_ms) = (true, None);
+            }
             // What was missed follows at once.
             if !self.resumed || sequence > self.most {
                 self.keep_rate(begun_ms)?;
