@@ -391,7 +391,7 @@ impl Client {
         {
             return Err(format!("{} stands at {stands_at}?", channel.name.as_str()));
         }
-        if self.told[place].joined {
+        if self.told[place].joined && !self.told[place].waits_for_pattern() {
             return Ok(());
         }
         let resume = ask.resume.as_ref();

@@ -77,6 +77,11 @@ impl Told {
         };
     }
 
+    /// A pattern holds it, of which nothing came yet: the shard may not have met it.
+    pub(crate) fn waits_for_pattern(&self) -> bool {
+        self.was_by_pattern && self.last.is_none()
+    }
+
     /// All that was missed since this sequence follows.
     pub(crate) fn recover(&mut self, after: u64) {
         self.last = Some(after);
