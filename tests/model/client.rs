@@ -397,7 +397,11 @@ impl Client {
         let resume = ask.resume.as_ref();
         let after = resume.and_then(|(_, places)| places.iter().find(|(known, _)| *known == place));
         let wants_snapshot = ask.snapshot || acked.recovered == Some(false);
-        let snapshot = if wants_snapshot && stands_at > 0 { Snapshot::Must } else { Snapshot::No };
+        let snapshot = match wants_snapshot && stands_at > 0 {
+            true if self.told[place].waits_for_pattern() => Snapshot::May,
+            true => Snapshot::Must,
+            false => Snapshot::No,
+        };
         self.told[place].join(stands_at, snapshot, channel);
         match (after, acked.recovered) {
             (Some(&(_, after)), Some(recovered)) => {
