@@ -10,13 +10,16 @@
 //! One sentence decides the design: drain the ring, index what came, send once to each subscriber that got
 //! something, repeat. Threads share the ring, the catalogue and the mailboxes, and nothing else.
 //!
-//! Who may name whom (`tests/layering.rs` holds it): `channel` nothing; `record` channel; `ring` nothing of ours;
-//! `ingest` ring, record, channel; `dialect` record, channel; `subscriber` dialect, channel; `merge` channel; `shard` ring,
-//! record, channel, dialect, subscriber, merge; `front` ring, record, subscriber, dialect, channel and the shards' mailboxes;
-//! `feed` record, channel; `control` the public faces; `server` all. No stage names `control`.
+//! Who may name whom (`tests/layering.rs` holds it): `channel`, `clock` and `histogram` nothing; `record` channel; `ring` nothing of ours;
+//! `ingest` ring, record, channel; `dialect` record, channel; `subscriber` dialect, channel; `merge` channel; `shard` ring, record,
+//! channel, dialect, subscriber, merge; `front` ring, record, subscriber, dialect, channel and the shards' mailboxes;
+//! `feed` record, channel; `control` the public faces; `server` all. `ingest`, `shard` and `control` also name `clock` and
+//! `histogram`. No stage names `control`.
 
 pub mod channel;
+pub mod clock;
 pub mod fault;
+pub mod histogram;
 pub mod record;
 
 pub mod ingest;

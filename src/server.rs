@@ -6,10 +6,11 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
@@ -68,8 +69,9 @@ pub fn run(
     let parts = Parts::bind(config)?;
     parts.announce(on_listening);
     let runtime = current_thread()?;
+    let drain = parts.config.drain;
     let (threads, admin, sources) = parts.start()?;
-    runtime.block_on(oversee(threads, admin, sources, shutdown))
+    runtime.block_on(oversee(threads, admin, sources, drain, shutdown))
 }
 
 /// Everything bound and built, nothing running.
@@ -121,13 +123,14 @@ impl Parts {
                 Shard::new(options, seat, reader, catalogue, epoch).run().await;
             })?;
         }
-        let (ingest, publisher, stop) = (self.ingest, self.publisher, threads.stop.subscribe());
+        let (ingest, publisher, stop) = (self.ingest, self.publisher, threads.stop_ingest.subscribe());
         let catalogue = Arc::clone(&self.catalogue);
-        threads.spawn("ingest".to_owned(), Stage::Feeds, async move || {
+        threads.spawn("ingest".to_owned(), Stage::Ingest, async move || {
             ingest.run(publisher, catalogue, move |number| bells[number].notify_one(), stop).await;
         })?;
-        let (front, mailboxes, stop) = (self.front, threads.mailboxes.clone(), threads.stop.subscribe());
-        threads.spawn("front".to_owned(), Stage::Feeds, async move || front.run(mailboxes, stop).await)?;
+        let (front, mailboxes, stop) =
+            (self.front, threads.mailboxes.clone(), threads.stop_front.subscribe());
+        threads.spawn("front".to_owned(), Stage::Front, async move || front.run(mailboxes, stop).await)?;
         let sources = Sources {
             shards: stats,
             ingest: self.ingest_stats,
@@ -141,16 +144,18 @@ impl Parts {
     }
 }
 
-/// Serves the admin listener until the end; drains in order: first nothing new comes in, then what came goes out.
+/// Serves the admin listener until the end; drains in order: first nobody new comes in and everyone is seen off while feeds go on, then no
+/// record comes in, then what came goes out.
 async fn oversee(
     mut threads: Threads,
     admin: Admin,
     sources: Sources,
+    drain: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let ready = Arc::clone(&sources.ready);
     let (stop_admin, admin_stops) = watch::channel(false);
-    let admin = tokio::spawn(admin.run(sources, admin_stops));
+    let admin = tokio::spawn(admin.run(sources, threads.mailboxes.clone(), admin_stops));
     let ended = tokio::select! {
         // A sender that is gone says as much as one that says true.
         _ = shutdown.wait_for(|&down| down) => None,
@@ -161,10 +166,14 @@ async fn oversee(
     }
     // ORDERING: Relaxed: the flag guards no other memory.
     ready.store(false, Ordering::Relaxed);
-    threads.stop.send_replace(true);
-    threads.join(Stage::Feeds).await?;
+    threads.stop_front.send_replace(true);
+    if !drain.is_zero() {
+        threads.see_everyone_off(drain).await?;
+    }
+    threads.stop_ingest.send_replace(true);
+    threads.join(&[Stage::Front, Stage::Ingest]).await?;
     threads.mailboxes.iter().for_each(Mailbox::shut_down);
-    threads.join(Stage::Shards).await?;
+    threads.join(&[Stage::Shards]).await?;
     stop_admin.send_replace(true);
     admin.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
     Ok(())
@@ -173,9 +182,11 @@ async fn oversee(
 /// Which threads end together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Ingest and front: what lets things in.
-    Feeds,
-    /// What lets things out.
+    /// Lets subscribers in.
+    Front,
+    /// Lets records in.
+    Ingest,
+    /// Let things out.
     Shards,
 }
 
@@ -183,7 +194,8 @@ enum Stage {
 struct Threads {
     running: Vec<(String, Stage, JoinHandle<()>)>,
     mailboxes: Vec<Mailbox>,
-    stop: watch::Sender<bool>,
+    stop_front: watch::Sender<bool>,
+    stop_ingest: watch::Sender<bool>,
     obituaries: mpsc::Receiver<String>,
     obituary: mpsc::Sender<String>,
 }
@@ -210,7 +222,8 @@ impl Threads {
         Self {
             running: Vec::new(),
             mailboxes: Vec::new(),
-            stop: watch::Sender::new(false),
+            stop_front: watch::Sender::new(false),
+            stop_ingest: watch::Sender::new(false),
             obituaries,
             obituary,
         }
@@ -234,15 +247,31 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits for the threads of a stage; any thread that dies of a panic meanwhile ends the waiting.
-    async fn join(&mut self, stage: Stage) -> Result<(), Error> {
-        while self.running.iter().any(|(_, of, _)| *of == stage) {
+    /// Has the shards tell everyone that the server ends and close each within this time; waits until nobody is left, or for this time.
+    async fn see_everyone_off(&mut self, drain: Duration) -> Result<(), Error> {
+        let window = pin!(tokio::time::sleep(drain));
+        let window_ms = u64::try_from(drain.as_millis()).unwrap_or(u64::MAX);
+        let (presence, mut everyone) = mpsc::channel(1);
+        self.mailboxes.iter().for_each(|mailbox| mailbox.notice(window_ms, presence.clone()));
+        drop(presence);
+        // Whose handshake it is at comes before nobody is left.
+        self.join(&[Stage::Front]).await?;
+        tokio::select! {
+            _ = everyone.recv() => Ok(()),
+            () = window => Ok(()),
+            Some(name) = self.obituaries.recv() => Err(Error::Died(name)),
+        }
+    }
+
+    /// Waits for the threads of these stages; any thread that dies of a panic meanwhile ends the waiting.
+    async fn join(&mut self, stages: &[Stage]) -> Result<(), Error> {
+        while self.running.iter().any(|(_, of, _)| stages.contains(of)) {
             let Some(name) = self.obituaries.recv().await else { return Ok(()) };
             let Some(place) = self.running.iter().position(|(running, ..)| *running == name) else {
                 continue;
             };
             let (name, of, handle) = self.running.swap_remove(place);
-            if handle.join().is_err() || of != stage {
+            if handle.join().is_err() || !stages.contains(&of) {
                 return Err(Error::Died(name));
             }
         }

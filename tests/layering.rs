@@ -21,18 +21,34 @@ const UNFINISHED: [&str; 2] = ["todo", "unimplemented"];
 /// What each stage may name besides itself; `a::b` allows that module of `a` alone. The first match of a path wins.
 const ARROWS: &[(&str, &[&str])] = &[
     ("channel", &[]),
+    ("clock", &[]),
+    ("histogram", &[]),
     ("record", &["channel"]),
     ("ring", &[]),
-    ("ingest", &["ring", "record", "channel"]),
+    ("ingest", &["ring", "record", "channel", "clock", "histogram"]),
     ("dialect", &["record", "channel"]),
     ("subscriber", &["dialect", "channel"]),
     ("merge", &["channel"]),
-    ("shard", &["ring", "record", "channel", "dialect", "subscriber", "merge"]),
+    ("shard", &["ring", "record", "channel", "dialect", "subscriber", "merge", "clock", "histogram"]),
     ("front", &["ring", "record", "subscriber", "dialect", "channel", "shard::mailbox"]),
     ("feed", &["record", "channel"]),
     // The program's commands start the server; the rest of control knows public faces only.
     ("control/commands", &["server", "feed"]),
-    ("control", &["channel", "record", "ring", "ingest", "subscriber", "shard", "front", "feed"]),
+    (
+        "control",
+        &[
+            "channel",
+            "record",
+            "ring",
+            "ingest",
+            "subscriber",
+            "shard",
+            "front",
+            "feed",
+            "clock",
+            "histogram",
+        ],
+    ),
     (
         "server",
         &["channel", "record", "ring", "ingest", "dialect", "subscriber", "shard", "front", "control"],

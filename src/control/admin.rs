@@ -1,7 +1,7 @@
-//! The admin listener: `/metrics`, `/healthz`, `/readyz`.
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/admin/subscribers`.
 //!
 //! A current-thread runtime that the server gives it, away from subscribers' sockets. It changes nothing in the
-//! server. Invariant: it holds at most `CONNECTIONS_MAX` connections, each for at most `CONNECTION_TIME_MAX`.
+//! server but what a DELETE asks for. Invariant: it holds at most `CONNECTIONS_MAX` connections, each for at most `CONNECTION_TIME_MAX`.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,13 +16,15 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::metrics::{Metrics, Sources};
+use super::subscribers::{Refused, Subscribers};
+use crate::shard::mailbox::Mailbox;
 
 /// Connections at a time; the next one waits in the kernel.
 const CONNECTIONS_MAX: usize = 32;
@@ -38,6 +40,9 @@ const BUFFER_BYTES_MAX: usize = 16 << 10;
 
 /// Pause after an `accept` that failed: without file descriptors it would fail at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What there is.
+const HERE: &str = "not found; here are /metrics, /healthz, /readyz and /admin/subscribers\n";
 
 /// A bound listener, nothing accepted yet.
 #[derive(Debug)]
@@ -68,14 +73,20 @@ impl Admin {
         self.address
     }
 
-    /// Answers until `shutdown` says true. On a current-thread runtime.
+    /// Answers until `shutdown` says true. On a current-thread runtime. `shards`: their mailboxes, by their numbers.
     ///
     /// # Errors
     /// When the runtime does not take the listener.
-    pub async fn run(self, sources: Sources, mut shutdown: watch::Receiver<bool>) -> io::Result<()> {
+    pub async fn run(
+        self,
+        sources: Sources,
+        shards: Vec<Mailbox>,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
         let ready = Arc::clone(&sources.ready);
-        let desk = Arc::new(Desk { metrics: Metrics::new(sources), ready });
+        let subscribers = Subscribers::new(shards);
+        let desk = Arc::new(Desk { metrics: Metrics::new(sources), subscribers, ready });
         let mut connections = JoinSet::new();
         let mut starved = false;
         loop {
@@ -108,8 +119,8 @@ async fn said(shutdown: &mut watch::Receiver<bool>) {
 /// One connection: one request, one answer.
 async fn converse(socket: TcpStream, desk: Arc<Desk>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = desk.answer(request.method(), request.uri().path());
-        async { Ok::<_, Infallible>(answer) }
+        let desk = Arc::clone(&desk);
+        async move { Ok::<_, Infallible>(desk.answer(request.method(), request.uri()).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -129,24 +140,51 @@ async fn converse(socket: TcpStream, desk: Arc<Desk>) {
 /// What answers.
 struct Desk {
     metrics: Metrics,
+    subscribers: Subscribers,
     ready: Arc<AtomicBool>,
 }
 
 impl Desk {
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        let known = matches!(path, "/metrics" | "/healthz" | "/readyz");
-        if known && method != Method::GET && method != Method::HEAD {
-            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return refusal;
-        }
-        match path {
-            "/metrics" => self.metrics(),
-            "/healthz" => text(StatusCode::OK, "ok\n"),
+    async fn answer(&self, method: &Method, uri: &Uri) -> Response<Full<Bytes>> {
+        let path = uri.path();
+        let one = path.strip_prefix("/admin/subscribers/");
+        match (one, path) {
+            (Some(_), _) if method != Method::DELETE => refuse_method("DELETE"),
+            (Some(id), _) => self.close(id).await,
+            (None, "/metrics" | "/healthz" | "/readyz" | "/admin/subscribers")
+                if method != Method::GET && method != Method::HEAD =>
+            {
+                refuse_method("GET, HEAD")
+            }
+            (None, "/metrics") => self.metrics(),
+            (None, "/admin/subscribers") => self.list(uri.query()).await,
+            (None, "/healthz") => text(StatusCode::OK, "ok\n"),
             // ORDERING: Relaxed: the flag guards no other memory.
-            "/readyz" if self.ready.load(Ordering::Relaxed) => text(StatusCode::OK, "ready\n"),
-            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n"),
-            _ => text(StatusCode::NOT_FOUND, "not found; here are /metrics, /healthz and /readyz\n"),
+            (None, "/readyz") if self.ready.load(Ordering::Relaxed) => text(StatusCode::OK, "ready\n"),
+            (None, "/readyz") => text(StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n"),
+            (None, _) => text(StatusCode::NOT_FOUND, HERE),
+        }
+    }
+
+    async fn list(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        match self.subscribers.list(query).await {
+            Ok(rows) => {
+                let mut response = text(StatusCode::OK, rows);
+                let json = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(CONTENT_TYPE, json);
+                response
+            }
+            Err(refused) => refuse(refused),
+        }
+    }
+
+    async fn close(&self, id: &str) -> Response<Full<Bytes>> {
+        match self.subscribers.close(id).await {
+            Ok(()) => {
+                tracing::info!(id, "closed a subscriber, as asked on the admin listener");
+                text(StatusCode::NO_CONTENT, "")
+            }
+            Err(refused) => refuse(refused),
         }
     }
 
@@ -158,6 +196,16 @@ impl Desk {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
         response
     }
+}
+
+fn refuse(Refused(status, why): Refused) -> Response<Full<Bytes>> {
+    text(status, format!("{why}\n"))
+}
+
+fn refuse_method(allowed: &'static str) -> Response<Full<Bytes>> {
+    let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, format!("only {allowed}\n"));
+    refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    refusal
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

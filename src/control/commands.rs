@@ -38,7 +38,8 @@ fn print_listening(role: &str, address: SocketAddr) {
 
 /// Runs a server that only this machine reaches, with the built-in market as its feed.
 pub(super) fn demo() -> Result<(), Failure> {
-    let config = Config::from_settings(&["subscribers.listen=127.0.0.1:9001", "ring.bytes=67108864"])?;
+    let settings = ["subscribers.listen=127.0.0.1:9001", "ring.bytes=67108864", "shutdown.drain=0s"];
+    let config = Config::from_settings(&settings)?;
     let shutdown = shutdown::on_signals().map_err(running)?;
     let on_listening = |role: &str, address: SocketAddr| {
         print_listening(role, address);

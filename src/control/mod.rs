@@ -14,6 +14,7 @@ pub mod config;
 mod log;
 pub mod metrics;
 mod shutdown;
+mod subscribers;
 
 use args::{Args, Command};
 use config::Problems;

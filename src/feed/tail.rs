@@ -59,7 +59,12 @@ type Socket = FragmentCollector<TokioIo<Upgraded>>;
 struct Control<'a> {
     #[serde(borrow)]
     op: Cow<'a, str>,
+    /// Absent where it answers nothing that was asked.
+    id: Option<u64>,
 }
+
+/// The id of the one request that is made.
+const SUBSCRIBE_ID: u64 = 1;
 
 /// Prints the channels' records on stdout until Ctrl-C, or until nobody reads stdout any more.
 ///
@@ -132,7 +137,8 @@ async fn connect(address: &str) -> Result<Socket, Error> {
 }
 
 async fn subscribe(socket: &mut Socket, channels: &[String]) -> Result<(), Error> {
-    let message = serde_json::json!({"op": "subscribe", "id": 1, "channels": channels}).to_string();
+    let message =
+        serde_json::json!({"op": "subscribe", "id": SUBSCRIBE_ID, "channels": channels}).to_string();
     let frame = Frame::text(Payload::Owned(message.into_bytes()));
     socket.write_frame(frame).await.map_err(Error::Lost)
 }
@@ -170,7 +176,7 @@ fn print(message: &[u8], records: &mut impl Write, notes: &mut impl Write) -> Re
     let Ok(control) = serde_json::from_slice::<Control<'_>>(message) else {
         return write_line(records, message).map_err(Error::Output);
     };
-    if control.op == "error" {
+    if control.op == "error" && control.id == Some(SUBSCRIBE_ID) {
         return Err(Error::Refused(String::from_utf8_lossy(message).into_owned()));
     }
     // Notes are a courtesy: nobody reading them must not end the records.

@@ -40,6 +40,8 @@ pub(super) struct Visitor {
 /// A handshake that was answered with 101.
 pub(super) struct Admission {
     pub(super) opening: Opening,
+    /// What the client calls itself.
+    pub(super) agent: Option<Box<str>>,
     pub(super) reservation: Reservation,
     pub(super) upgrade: UpgradeFut,
 }
@@ -86,12 +88,13 @@ async fn drive(
 }
 
 async fn hand_over(admission: Admission, peer: SocketAddr, permit: Permit, shared: &Shared) {
-    let Admission { opening, reservation, upgrade } = admission;
+    let Admission { opening, agent, reservation, upgrade } = admission;
     match take_socket(upgrade).await {
         Ok((socket, read_ahead)) => {
             count(&shared.stats.upgraded);
             let socket = socket::Connection::Tcp(socket);
-            reservation.post(Newborn { socket, peer, read_ahead, opening, permit: Box::new(permit) });
+            let permit = Box::new(permit);
+            reservation.post(Newborn { socket, peer, agent, read_ahead, opening, permit });
         }
         Err(error) => {
             count(&shared.stats.bad_handshakes);

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::shard::mailbox::Mailbox;
 
 mod acceptor;
+mod agent;
 mod handover;
 mod limits;
 mod refusal;

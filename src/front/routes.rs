@@ -24,6 +24,7 @@ use crate::dialect::{self, Opening};
 use crate::shard::mailbox::{Mailbox, Reservation};
 use crate::subscriber::handshake;
 
+use super::agent::agent;
 use super::handover::Admission;
 use super::refusal::RETRY_AFTER_SECONDS;
 use super::{Counter, Shared, count};
@@ -91,10 +92,11 @@ impl Routes {
         let opening = self.open(request.uri())?;
         handshake::check(request.method(), request.version(), request.headers())?;
         let reservation = reserve(&self.shared.shards).ok_or_else(Refused::busy)?;
+        let agent = agent(request.headers());
         let (answer, upgrade) = upgrade(request).map_err(|error| Refused::bad(error.to_string()))?;
         let admit = self.admit.take().ok_or_else(|| Refused::bad("upgraded already"))?;
         // Nobody listens only while the connection is being dropped; what was reserved is given back with it.
-        let _ = admit.send(Admission { opening, reservation, upgrade });
+        let _ = admit.send(Admission { opening, agent, reservation, upgrade });
         Ok(answer.map(|_| Full::default()))
     }
 

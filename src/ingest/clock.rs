@@ -5,6 +5,8 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::clock::monotonic_ns;
+
 /// Both clocks, read together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Now {
@@ -17,16 +19,14 @@ pub(super) struct Now {
 impl Now {
     pub(super) fn read() -> Self {
         let wall = clock_gettime(ClockId::Realtime);
-        let monotonic = clock_gettime(ClockId::Monotonic);
-        Self {
-            wall_us: in_ns(wall.tv_sec, wall.tv_nsec) / 1_000,
-            monotonic_ns: in_ns(monotonic.tv_sec, monotonic.tv_nsec),
-        }
+        // A clock set before 1970 reads as 1970.
+        let seconds = u64::try_from(wall.tv_sec).unwrap_or(0);
+        let micros = u64::try_from(wall.tv_nsec).unwrap_or(0) / 1_000;
+        Self { wall_us: seconds * 1_000_000 + micros, monotonic_ns: monotonic_ns() }
     }
-}
 
-// A clock set before 1970 reads as 1970; nothing else here can be negative.
-fn in_ns(seconds: i64, nanoseconds: i64) -> u64 {
-    let seconds = u64::try_from(seconds).unwrap_or(0);
-    seconds * 1_000_000_000 + u64::try_from(nanoseconds).unwrap_or(0)
+    /// Nanoseconds since it was read.
+    pub(super) fn age_ns(self) -> u64 {
+        monotonic_ns().saturating_sub(self.monotonic_ns)
+    }
 }

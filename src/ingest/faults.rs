@@ -1,5 +1,5 @@
 //! Log lines about one feed's faults: one a fault, but no more than one a second of refused records or requests,
-//! however fast they come.
+//! however fast they come; and about feeds that disagree, one a minute.
 //!
 //! Ingest thread; every refusal of the stage is counted here. What a feed sent is shown escaped and cut, never as it
 //! came. Invariant: a fault that got no line of its own is told as a number in the next one.
@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use super::Stats;
 use super::clock::Now;
+use super::line::Record;
 use super::refusal::Refusal;
 use super::sequencer::add;
 
 /// Bytes of a feed's own text in a log line.
 const EXCERPT_BYTES_MAX: usize = 64;
 const QUIET_NS: u64 = 1_000_000_000;
+const DISAGREEMENT_QUIET_NS: u64 = 60_000_000_000;
 
 /// Counts and logs one connection's faults.
 #[derive(Debug)]
@@ -24,15 +26,22 @@ pub(super) struct Faults {
     pace: Pace,
 }
 
-#[derive(Debug, Default)]
+/// Logs that two feeds of one session sent different payloads under one sequence.
+#[derive(Debug)]
+pub(super) struct Disagreements {
+    pace: Pace,
+}
+
+#[derive(Debug)]
 struct Pace {
+    quiet_ns: u64,
     quiet_until_ns: Cell<u64>,
     unlogged: Cell<u64>,
 }
 
 impl Faults {
     pub(super) fn new(feed: Arc<str>, stats: Arc<Stats>) -> Self {
-        Self { feed, stats, pace: Pace::default() }
+        Self { feed, stats, pace: Pace::new(QUIET_NS) }
     }
 
     /// A record was refused; `text` is what the feed sent.
@@ -71,14 +80,41 @@ impl Faults {
     }
 }
 
+impl Default for Disagreements {
+    fn default() -> Self {
+        Self { pace: Pace::new(DISAGREEMENT_QUIET_NS) }
+    }
+}
+
+impl Disagreements {
+    /// A record's payload was not what was taken before; `feeds`: whose came first, and whose was this, if known.
+    pub(super) fn log(&self, record: &Record<'_>, feeds: (Option<Arc<str>>, Option<Arc<str>>), now: Now) {
+        let Some(unlogged) = self.pace.line(now) else { return };
+        let (channel, sequence) = (record.channel, record.sequence);
+        let (first, second) = (feeds.0.as_deref(), feeds.1.as_deref());
+        tracing::warn!(
+            ?channel,
+            sequence,
+            ?first,
+            ?second,
+            unlogged,
+            "feeds disagree; the first one's is kept"
+        );
+    }
+}
+
 impl Pace {
+    fn new(quiet_ns: u64) -> Self {
+        Self { quiet_ns, quiet_until_ns: Cell::default(), unlogged: Cell::default() }
+    }
+
     /// Whether a line may be written now; then, how many faults got none since the last one.
     fn line(&self, now: Now) -> Option<u64> {
         if now.monotonic_ns < self.quiet_until_ns.get() {
             self.unlogged.set(self.unlogged.get() + 1);
             return None;
         }
-        self.quiet_until_ns.set(now.monotonic_ns + QUIET_NS);
+        self.quiet_until_ns.set(now.monotonic_ns + self.quiet_ns);
         Some(self.unlogged.take())
     }
 }
@@ -86,4 +122,18 @@ impl Pace {
 // Written with `{:?}`, which escapes what a terminal would act on.
 fn excerpt(text: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(&text[..text.len().min(EXCERPT_BYTES_MAX)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn between_two_lines_there_is_quiet_and_what_fell_into_it_is_told() {
+        let pace = Pace::new(60);
+        let lines =
+            [1, 1, 30, 60, 61, 62, 500].map(|monotonic_ns| pace.line(Now { wall_us: 0, monotonic_ns }));
+        assert_eq!(lines, [Some(0), None, None, None, Some(3), None, Some(1)]);
+        assert_eq!(Disagreements::default().pace.quiet_ns, 60 * QUIET_NS, "a minute");
+    }
 }

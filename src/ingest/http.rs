@@ -91,7 +91,7 @@ enum Route {
     Publish,
 }
 
-fn ingest(mut request: Request<Incoming>, feed: EnvelopeFeed) -> Reply {
+fn ingest(mut request: Request<Incoming>, mut feed: EnvelopeFeed) -> Reply {
     // A body behind an upgrade is how a second request is smuggled past a proxy.
     let has_body = !request.body().is_end_stream();
     if has_body || !fastwebsockets::upgrade::is_upgrade_request(&request) {
@@ -100,6 +100,7 @@ fn ingest(mut request: Request<Incoming>, feed: EnvelopeFeed) -> Reply {
     let Ok((response, upgrade)) = fastwebsockets::upgrade::upgrade(&mut request) else {
         return bad(&request, &feed.seat, no_upgrade());
     };
+    feed.stay();
     tokio::task::spawn_local(async move {
         match upgrade.await {
             Ok(socket) => websocket::serve(socket, feed).await,

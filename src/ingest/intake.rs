@@ -11,6 +11,7 @@ use super::clock::Now;
 use super::envelope::{self, Message};
 use super::line::Record;
 use super::listener::Seat;
+use super::presence::{FeedId, Presence};
 use super::refusal::{Refusal, RefusalCode};
 use super::sequencer::Taken;
 use super::{TURN_BYTES, session};
@@ -22,6 +23,8 @@ const REJECTED_MAX: usize = 256;
 pub(super) struct EnvelopeFeed {
     pub(super) seat: Rc<Seat>,
     session: session::Shared,
+    /// `None`: requests of their own, which are gone as soon as they were answered.
+    presence: Option<Presence>,
     /// When this turn began: what its records are stamped with.
     now: Now,
     turn_bytes: usize,
@@ -63,7 +66,12 @@ impl EnvelopeFeed {
             Some(name) => seat.intake.sessions.borrow_mut().open(name)?,
             None => session::Shared::default(),
         };
-        Ok(Self { seat, session, now: Now::default(), turn_bytes: 0 })
+        Ok(Self { seat, session, presence: None, now: Now::default(), turn_bytes: 0 })
+    }
+
+    /// It is a connection, and as a feed here for as long as that.
+    pub(super) fn stay(&mut self) {
+        self.presence = Some(self.seat.arrive());
     }
 
     /// Takes one message: an envelope or an array of them.
@@ -132,7 +140,8 @@ impl EnvelopeFeed {
 
     fn publish(&self, record: &Record<'_>) -> Result<Taken, Refusal> {
         let mut sequencer = self.seat.intake.sequencer.borrow_mut();
-        sequencer.publish(record, &mut self.session.borrow_mut(), self.now)
+        let feed = self.presence.as_ref().map_or(FeedId::POST, Presence::id);
+        sequencer.publish(record, &mut self.session.borrow_mut(), feed, self.now)
     }
 
     fn note(&self, index: usize, outcome: Result<Taken, Refusal>, text: &str, answer: &mut Answer) {
@@ -158,7 +167,7 @@ impl EnvelopeFeed {
     }
 
     fn announce(&self) {
-        self.seat.intake.sequencer.borrow_mut().announce();
+        self.seat.intake.sequencer.borrow_mut().announce(self.now.age_ns());
     }
 }
 

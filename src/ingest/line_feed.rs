@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::clock::Now;
 use super::line::{self, Answers, Line, Parsed, Record, Splitter};
 use super::listener::Seat;
+use super::presence::Presence;
 use super::refusal::{Refusal, RefusalCode};
 use super::sequencer::{Sequencer, Taken};
 use super::{AUTH_TIMEOUT, TURN_BYTES, session};
@@ -93,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineFeed<S> {
                 break Turn::Over;
             }
         };
-        sequencer.announce();
+        sequencer.announce(now.age_ns());
         turn
     }
 
@@ -168,6 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineFeed<S> {
 /// What has been said between one feed and us.
 struct Conversation {
     seat: Rc<Seat>,
+    presence: Presence,
     session: session::Shared,
     answers: Answers,
     authorized: bool,
@@ -182,6 +184,7 @@ struct Conversation {
 impl Conversation {
     fn new(seat: Rc<Seat>) -> Self {
         Self {
+            presence: seat.arrive(),
             session: session::Shared::default(),
             answers: Answers::default(),
             authorized: seat.intake.admits(None),
@@ -224,7 +227,7 @@ impl Conversation {
 
     fn record(&mut self, record: &Record<'_>, sequencer: &mut Sequencer, now: Now) -> Result<(), Refusal> {
         self.has_records = true;
-        let taken = sequencer.publish(record, &mut self.session.borrow_mut(), now)?;
+        let taken = sequencer.publish(record, &mut self.session.borrow_mut(), self.presence.id(), now)?;
         self.accepted += u64::from(taken == Taken::Published);
         Ok(())
     }

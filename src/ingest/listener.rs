@@ -21,13 +21,12 @@ use tokio::time::timeout;
 
 use super::clock::Now;
 use super::faults::Faults;
+use super::presence::Presence;
 use super::sequencer::add;
-use super::{AUTH_TIMEOUT, Intake, Stats, http, line_feed};
+use super::{AUTH_TIMEOUT, Intake, Stats, aging, http, line_feed};
 
 /// Out of descriptors, an accept fails at once and again: this long it is left alone.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The search for silent channels takes a turn this often, or more often where channels expire sooner.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// A feed that says nothing for so long is asked by the kernel whether it is still there,
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 /// and again this often, before it is given up.
@@ -159,16 +158,14 @@ async fn pause(why: &io::Error) {
 }
 
 async fn sweep(intake: &Rc<Intake>) {
-    let expire_after = intake.options.expire_after;
-    if expire_after.is_zero() {
-        return;
-    }
-    let every = SWEEP_EVERY.min(expire_after / 4).max(Duration::from_millis(1));
-    let mut turns = tokio::time::interval(every);
-    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let Some(every) = aging::every(&intake.options) else { return };
+    let mut rounds = tokio::time::interval(every);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        turns.tick().await;
-        intake.sequencer.borrow_mut().sweep(expire_after, Now::read());
+        rounds.tick().await;
+        while !intake.sequencer.borrow_mut().sweep(Now::read()) {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -177,6 +174,8 @@ pub(super) struct Seat {
     pub(super) intake: Rc<Intake>,
     /// For counting and logging what goes wrong on it.
     pub(super) faults: Faults,
+    /// What it is called in the log.
+    name: Arc<str>,
 }
 
 impl Seat {
@@ -189,8 +188,13 @@ impl Seat {
             return None;
         }
         add(connections, 1);
-        let faults = Faults::new(feed, Arc::clone(&intake.stats));
-        Some(Rc::new(Self { intake: Rc::clone(intake), faults }))
+        let faults = Faults::new(Arc::clone(&feed), Arc::clone(&intake.stats));
+        Some(Rc::new(Self { intake: Rc::clone(intake), faults, name: feed }))
+    }
+
+    /// A feed speaks on this connection from now on.
+    pub(super) fn arrive(&self) -> Presence {
+        self.intake.feeds.arrive(&self.name)
     }
 }
 

@@ -11,6 +11,8 @@
 //!                 └─ websocket ────┘            └─ decode
 //! ```
 //!
+//! `presence` knows which feeds are here, `aging` what is due to channels that nobody speaks of any more.
+//!
 //! Times: both clocks are read once for what one read of a socket gave (one message of a WebSocket, 256 KiB of an
 //! HTTP body), so records of one batch share them; monotonic time never falls from one record to the next.
 
@@ -25,8 +27,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::channel::Catalogue;
+use crate::histogram::Histogram;
 use crate::ring::Publisher;
 use decode::Decoder;
+use presence::Feeds;
 use sequencer::Sequencer;
 use session::Sessions;
 
@@ -34,12 +38,15 @@ pub mod decode;
 pub mod envelope;
 pub mod line;
 
+mod aging;
 mod clock;
 mod faults;
+mod frames;
 mod http;
 mod intake;
 mod line_feed;
 mod listener;
+mod presence;
 mod refusal;
 mod sequencer;
 mod session;
@@ -71,7 +78,7 @@ pub struct Options {
     pub channels_max: u32,
     /// A channel silent for this long expires; zero: never.
     pub expire_after: Duration,
-    /// A channel whose feeds have been gone for this long is stale.
+    /// A channel whose feeds have been gone for this long is stale; zero: never.
     pub stale_after: Duration,
     /// A channel that a connected feed has not spoken of for this long is stale; zero: never.
     pub silence_after: Duration,
@@ -108,8 +115,16 @@ pub struct Stats {
     pub bad_requests: AtomicU64,
     /// Channels that expired.
     pub expired: AtomicU64,
+    /// Channels now that were told stale, and not live since.
+    pub stale_channels: AtomicU64,
+    /// Times that a channel was told stale.
+    pub told_stale: AtomicU64,
+    /// Times that one was told live again.
+    pub told_live: AtomicU64,
     /// Newest ordinal.
     pub ordinal: AtomicU64,
+    /// Time from the clock reading of a record's batch to its publication.
+    pub publish: Histogram,
 }
 
 /// Bound listeners, nothing read yet.
@@ -146,11 +161,13 @@ impl Ingest {
         shutdown: watch::Receiver<bool>,
     ) {
         let Self { options, stats, listeners } = self;
-        let limits = (options.channels_max, options.payload_bytes_max);
-        let sequencer = Sequencer::new(publisher, catalogue, Arc::clone(&stats), Box::new(wake), limits);
+        let feeds = Rc::new(Feeds::new(options.stale_after));
+        let (counts, known) = (Arc::clone(&stats), Rc::clone(&feeds));
+        let sequencer = Sequencer::new(publisher, catalogue, counts, Box::new(wake), &options, known);
         let intake = Rc::new(Intake {
             options,
             stats,
+            feeds,
             sequencer: RefCell::new(sequencer),
             sessions: RefCell::default(),
             decoder: RefCell::default(),
@@ -164,6 +181,7 @@ impl Ingest {
 struct Intake {
     options: Options,
     stats: Arc<Stats>,
+    feeds: Rc<Feeds>,
     sequencer: RefCell<Sequencer>,
     sessions: RefCell<Sessions>,
     decoder: RefCell<Decoder>,

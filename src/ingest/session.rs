@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use foldhash::fast::RandomState;
 
+use super::presence::FeedId;
 use super::refusal::{Refusal, RefusalCode};
 use crate::channel::ChannelId;
 
@@ -33,12 +34,30 @@ pub(super) struct Session {
 /// What a session says of a record's feed sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Newer than all before.
-    New,
-    /// Taken before; `agrees` is false if its payload is known to have been another one.
-    Duplicate { agrees: bool },
+    /// Newer than all before; `gap`, if it skips some.
+    New { gap: Option<Gap> },
+    /// Taken before, with this payload as far as is known.
+    Duplicate,
+    /// Taken before with another payload; `first` is the feed that it was taken from, if that is known.
+    Disagrees { first: Option<FeedId> },
     /// Never taken, but newer ones were.
     Late,
+}
+
+/// Sequences of a feed that never came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    /// First.
+    pub(super) from: u64,
+    /// Last.
+    pub(super) to: u64,
+}
+
+impl Gap {
+    /// How many they are.
+    pub(super) fn records(self) -> u64 {
+        self.to - self.from + 1
+    }
 }
 
 #[derive(Debug)]
@@ -47,8 +66,11 @@ struct Progress {
     /// Nothing below was taken, or it is too long ago to say.
     first: u64,
     newest: u64,
-    /// Sequences above `first` that were skipped, both ends included, rising.
-    gaps: Vec<(u64, u64)>,
+    /// The feed that all from the sequence `held_from` to the newest was taken from.
+    holder: FeedId,
+    held_from: u64,
+    /// Sequences above `first` that were skipped, rising.
+    gaps: Vec<Gap>,
     /// Payload hashes by sequence modulo their number.
     hashes: [u64; HASHES as usize],
 }
@@ -57,16 +79,16 @@ impl Session {
     /// Judges a sequence; `channel` is `None` if the channel has no record yet.
     pub(super) fn judge(&self, channel: Option<ChannelId>, sequence: u64, hash: u64) -> Verdict {
         let progress = channel.and_then(|channel| self.progress(channel));
-        progress.map_or(Verdict::New, |progress| progress.judge(sequence, hash))
+        progress.map_or(Verdict::New { gap: None }, |progress| progress.judge(sequence, hash))
     }
 
-    /// Takes a record that was judged new and has been published. Returns how many sequences it skipped.
-    pub(super) fn take(&mut self, channel: ChannelId, sequence: u64, hash: u64) -> u64 {
+    /// Takes a record that was judged new and has been published.
+    pub(super) fn take(&mut self, channel: ChannelId, sequence: u64, hash: u64, feed: FeedId) {
         let progress = self.channels.entry(channel.index).or_insert_with(|| Progress::new(channel, sequence));
         if progress.generation != channel.generation {
             *progress = Progress::new(channel, sequence);
         }
-        progress.take(sequence, hash)
+        progress.take(sequence, hash, feed);
     }
 
     fn progress(&self, channel: ChannelId) -> Option<&Progress> {
@@ -76,35 +98,51 @@ impl Session {
 
 impl Progress {
     fn new(channel: ChannelId, first: u64) -> Self {
-        let generation = channel.generation;
-        Self { generation, first, newest: first, gaps: Vec::new(), hashes: [0; HASHES as usize] }
+        Self {
+            generation: channel.generation,
+            first,
+            newest: first,
+            holder: FeedId::NONE,
+            held_from: first,
+            gaps: Vec::new(),
+            hashes: [0; HASHES as usize],
+        }
     }
 
     fn judge(&self, sequence: u64, hash: u64) -> Verdict {
         if sequence > self.newest {
-            return Verdict::New;
+            return Verdict::New { gap: self.gap_before(sequence) };
         }
-        let skipped = self.gaps.iter().any(|(from, to)| (*from..=*to).contains(&sequence));
+        let skipped = self.gaps.iter().any(|gap| (gap.from..=gap.to).contains(&sequence));
         if sequence < self.first || skipped {
             return Verdict::Late;
         }
         let remembered = self.newest - sequence < HASHES;
-        Verdict::Duplicate { agrees: !remembered || self.hashes[slot(sequence)] == hash }
+        if !remembered || self.hashes[slot(sequence)] == hash {
+            return Verdict::Duplicate;
+        }
+        Verdict::Disagrees { first: (sequence >= self.held_from).then_some(self.holder) }
     }
 
-    fn take(&mut self, sequence: u64, hash: u64) -> u64 {
-        let skipped = sequence.saturating_sub(self.newest).saturating_sub(1);
-        if skipped > 0 {
-            self.remember_gap((self.newest + 1, sequence - 1));
+    fn gap_before(&self, sequence: u64) -> Option<Gap> {
+        let (from, to) = (self.newest.checked_add(1)?, sequence.checked_sub(1)?);
+        (from <= to).then_some(Gap { from, to })
+    }
+
+    fn take(&mut self, sequence: u64, hash: u64, feed: FeedId) {
+        if let Some(gap) = self.gap_before(sequence) {
+            self.remember(gap);
+        }
+        if self.holder != feed {
+            (self.holder, self.held_from) = (feed, sequence);
         }
         self.newest = sequence;
         self.hashes[slot(sequence)] = hash;
-        skipped
     }
 
-    fn remember_gap(&mut self, gap: (u64, u64)) {
+    fn remember(&mut self, gap: Gap) {
         if self.gaps.len() == GAPS_MAX {
-            self.first = self.gaps.remove(0).1 + 1;
+            self.first = self.gaps.remove(0).to + 1;
         }
         self.gaps.push(gap);
     }
@@ -177,26 +215,54 @@ mod tests {
 
     const CHANNEL: ChannelId = ChannelId { index: 3, generation: 0 };
 
-    fn offer(session: &mut Session, sequence: u64, hash: u64) -> (Verdict, u64) {
+    const FEED: FeedId = FeedId::POST;
+    const NEW: Verdict = Verdict::New { gap: None };
+
+    fn offer(session: &mut Session, sequence: u64, hash: u64) -> Verdict {
         let verdict = session.judge(Some(CHANNEL), sequence, hash);
-        let skipped = if verdict == Verdict::New { session.take(CHANNEL, sequence, hash) } else { 0 };
-        (verdict, skipped)
+        if matches!(verdict, Verdict::New { .. }) {
+            session.take(CHANNEL, sequence, hash, FEED);
+        }
+        verdict
+    }
+
+    fn new_behind(from: u64, to: u64) -> Verdict {
+        Verdict::New { gap: Some(Gap { from, to }) }
     }
 
     #[test]
     fn two_feeds_make_one_and_their_losses_are_told_apart() {
         let mut session = Session::default();
-        let same = Verdict::Duplicate { agrees: true };
-        assert_eq!(offer(&mut session, 100, 1), (Verdict::New, 0));
-        assert_eq!(offer(&mut session, 100, 1), (same, 0));
-        assert_eq!(offer(&mut session, 100, 2), (Verdict::Duplicate { agrees: false }, 0));
-        assert_eq!(offer(&mut session, 104, 5), (Verdict::New, 3));
-        assert_eq!(offer(&mut session, 102, 3), (Verdict::Late, 0));
-        assert_eq!(offer(&mut session, 102, 3), (Verdict::Late, 0), "a late one twice is no duplicate");
-        assert_eq!(offer(&mut session, 99, 0), (Verdict::Late, 0), "before the first");
-        assert_eq!(offer(&mut session, 104, 5), (same, 0));
-        assert_eq!(offer(&mut session, u64::MAX, 5), (Verdict::New, u64::MAX - 105));
-        assert_eq!(offer(&mut session, u64::MAX, 5), (same, 0));
+        assert_eq!(offer(&mut session, 100, 1), NEW);
+        assert_eq!(offer(&mut session, 100, 1), Verdict::Duplicate);
+        assert_eq!(offer(&mut session, 100, 2), Verdict::Disagrees { first: Some(FEED) });
+        assert_eq!(offer(&mut session, 104, 5), new_behind(101, 103));
+        assert_eq!(offer(&mut session, 102, 3), Verdict::Late);
+        assert_eq!(offer(&mut session, 102, 3), Verdict::Late, "a late one twice is no duplicate");
+        assert_eq!(offer(&mut session, 99, 0), Verdict::Late, "before the first");
+        assert_eq!(offer(&mut session, 104, 5), Verdict::Duplicate);
+        assert_eq!(offer(&mut session, 105, 6), NEW);
+        assert_eq!(offer(&mut session, u64::MAX, 5), new_behind(106, u64::MAX - 1));
+        assert_eq!(offer(&mut session, u64::MAX, 5), Verdict::Duplicate);
+    }
+
+    #[test]
+    fn the_whole_range_of_numbers_may_be_one_gap() {
+        let mut session = Session::default();
+        assert_eq!(offer(&mut session, 0, 1), NEW);
+        assert_eq!(offer(&mut session, u64::MAX, 2), new_behind(1, u64::MAX - 1));
+        assert_eq!(Gap { from: 1, to: u64::MAX - 1 }.records(), u64::MAX - 1);
+        assert_eq!(offer(&mut session, 0, 1), Verdict::Duplicate);
+    }
+
+    #[test]
+    fn a_disagreement_names_the_feed_that_was_first_where_it_is_known() {
+        let (mut session, other) = (Session::default(), FeedId::default());
+        for (sequence, feed) in [(1, FEED), (2, FEED), (3, other), (4, other), (5, FEED)] {
+            session.take(CHANNEL, sequence, sequence, feed);
+        }
+        assert_eq!(offer(&mut session, 5, 0), Verdict::Disagrees { first: Some(FEED) });
+        assert_eq!(offer(&mut session, 4, 0), Verdict::Disagrees { first: None });
     }
 
     #[test]
@@ -204,23 +270,23 @@ mod tests {
         let mut session = Session::default();
         offer(&mut session, 100, 1);
         let reborn = ChannelId { generation: 1, ..CHANNEL };
-        assert_eq!(session.judge(Some(reborn), 1, 1), Verdict::New);
-        session.take(reborn, 1, 1);
-        assert_eq!(session.judge(Some(reborn), 2, 1), Verdict::New);
-        assert_eq!(session.judge(None, 1, 1), Verdict::New);
+        assert_eq!(session.judge(Some(reborn), 1, 1), NEW);
+        session.take(reborn, 1, 1, FEED);
+        assert_eq!(session.judge(Some(reborn), 2, 1), NEW);
+        assert_eq!(session.judge(None, 1, 1), NEW);
     }
 
     #[test]
     fn more_gaps_than_are_kept_make_old_records_late() {
         let mut session = Session::default();
         for sequence in (0..100).step_by(2) {
-            assert_eq!(offer(&mut session, sequence, sequence).0, Verdict::New);
+            assert!(matches!(offer(&mut session, sequence, sequence), Verdict::New { .. }));
         }
         for sequence in (1..99).step_by(2) {
-            assert_eq!(offer(&mut session, sequence, 0).0, Verdict::Late, "{sequence}");
+            assert_eq!(offer(&mut session, sequence, 0), Verdict::Late, "{sequence}");
         }
-        assert_eq!(offer(&mut session, 0, 0).0, Verdict::Late, "too long ago to say");
-        assert_eq!(offer(&mut session, 98, 98).0, Verdict::Duplicate { agrees: true });
+        assert_eq!(offer(&mut session, 0, 0), Verdict::Late, "too long ago to say");
+        assert_eq!(offer(&mut session, 98, 98), Verdict::Duplicate);
     }
 
     proptest! {
@@ -228,14 +294,15 @@ mod tests {
         fn a_session_agrees_with_one_that_remembers_all(sequences in proptest::collection::vec(0u64..40, 1..60)) {
             let (mut session, mut taken, mut newest) = (Session::default(), HashSet::new(), None);
             for sequence in sequences {
-                let (verdict, skipped) = offer(&mut session, sequence, sequence);
+                let verdict = offer(&mut session, sequence, sequence);
                 if newest.is_none_or(|newest| sequence > newest) {
-                    prop_assert_eq!(verdict, Verdict::New);
-                    prop_assert_eq!(skipped, newest.map_or(0, |newest| sequence - newest - 1));
+                    let skips = newest.filter(|newest| sequence - newest > 1);
+                    let gap = skips.map(|newest| Gap { from: newest + 1, to: sequence - 1 });
+                    prop_assert_eq!(verdict, Verdict::New { gap });
                     taken.insert(sequence);
                     newest = Some(sequence);
                 } else if taken.contains(&sequence) {
-                    prop_assert_eq!(verdict, Verdict::Duplicate { agrees: true });
+                    prop_assert_eq!(verdict, Verdict::Duplicate);
                 } else {
                     prop_assert_eq!(verdict, Verdict::Late);
                 }
@@ -247,13 +314,13 @@ mod tests {
     fn idle_sessions_are_bounded_and_held_ones_stay() {
         let mut sessions = Sessions::default();
         let held = sessions.open("held").unwrap();
-        held.borrow_mut().take(CHANNEL, 5, 0);
+        held.borrow_mut().take(CHANNEL, 5, 0, FEED);
         for number in 0..3 * IDLE_MAX {
             sessions.open(&format!("idle-{number}")).unwrap();
         }
         assert!(sessions.named.len() <= IDLE_MAX + 1);
         let again = sessions.open("held").unwrap();
-        assert_eq!(again.borrow().judge(Some(CHANNEL), 5, 0), Verdict::Duplicate { agrees: true });
+        assert_eq!(again.borrow().judge(Some(CHANNEL), 5, 0), Verdict::Duplicate);
     }
 
     #[test]

@@ -3,26 +3,32 @@
 //! Ingest thread, a task a feed. Each answer is written before the next message is read, so a feed that does not
 //! read is not read. Invariant: a message's bytes and fragments are bounded before they are kept.
 
-use fastwebsockets::{CloseCode, Frame, OpCode, Payload, WebSocket, WebSocketError};
+use std::cell::Cell;
+use std::rc::Rc;
+
+use fastwebsockets::{CloseCode, Frame, OpCode, Payload, Role, WebSocket, WebSocketError};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
 use super::TURN_BYTES;
 use super::clock::Now;
+use super::frames::Frames;
 use super::intake::{Answer, EnvelopeFeed};
 use super::refusal::{Refusal, RefusalCode};
 
 /// Fragments that one message may come in; empty ones count.
 const FRAGMENTS_MAX: usize = 1_024;
 
-type Socket = WebSocket<TokioIo<Upgraded>>;
+type Socket = WebSocket<Frames<TokioIo<Upgraded>>>;
 
-/// Serves one feed until it closes or breaks the protocol.
-pub(super) async fn serve(mut socket: Socket, mut feed: EnvelopeFeed) {
+/// Serves one feed until it closes or breaks the protocol. Nothing was read off the socket yet.
+pub(super) async fn serve(socket: WebSocket<TokioIo<Upgraded>>, mut feed: EnvelopeFeed) {
+    let (frames, is_inside) = Frames::new(socket.into_inner());
+    let mut socket = WebSocket::after_handshake(frames, Role::Server);
     let bytes_max = feed.seat.intake.message_bytes_max();
     // The library refuses a frame of just this size.
     socket.set_max_message_size(bytes_max + 1);
-    let mut message = Partial::default();
+    let mut message = Partial { is_inside, bytes: Vec::new(), fragments: 0 };
     let mut turn_bytes = 0;
     loop {
         let frame = match socket.read_frame().await {
@@ -62,8 +68,9 @@ async fn answer(socket: &mut Socket, feed: &mut EnvelopeFeed, message: &[u8]) ->
 }
 
 /// A message that is still coming.
-#[derive(Default)]
 struct Partial {
+    /// Whether the socket stands inside a frame.
+    is_inside: Rc<Cell<bool>>,
     bytes: Vec<u8>,
     fragments: usize,
 }
@@ -105,13 +112,13 @@ impl Partial {
     }
 
     fn is_begun(&self) -> bool {
-        self.fragments > 0
+        self.fragments > 0 || self.is_inside.get()
     }
 }
 
 async fn fail(socket: &mut Socket, feed: &EnvelopeFeed, why: &WebSocketError, message: &Partial) {
     let code = match why {
-        // Gone without a close frame. Whether it was inside a frame the library does not say.
+        // Gone without a close frame.
         WebSocketError::UnexpectedEOF | WebSocketError::IoError(_) | WebSocketError::ConnectionClosed => {
             if message.is_begun() {
                 feed.seat.faults.cut_off();

@@ -95,6 +95,17 @@ impl Publisher {
         Ok(position)
     }
 
+    /// Whether an entry with a body of so many bytes would be published now: what [`Publisher::publish`] would say.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn check(&self, stamp: &Stamp, body_bytes: usize) -> Result<(), Refused> {
+        self.admit(stamp, body_bytes).map(drop)
+    }
+
     /// Wakes those readers that sleep; call once after a batch. `wake` gets the reader's number. It must not be lost on
     /// a reader that is about to sleep: a token that stays until it is taken.
     pub fn wake_sleepers(&self, wake: impl FnMut(usize)) {
@@ -131,8 +142,9 @@ impl Publisher {
     /// Where the chain goes on from an entry. Asked after room was made, which may move the channel's latest.
     fn previous(&self, stamp: &Stamp) -> Position {
         match stamp.kind {
-            Kind::Data | Kind::Status | Kind::Expired => self.ring.table.own(stamp.channel),
-            Kind::Refresh | Kind::End => NOWHERE,
+            Kind::Data | Kind::Expired => self.ring.table.own(stamp.channel),
+            // A chain is one of records, and none leads to or over a word about its channel.
+            Kind::Refresh | Kind::Status | Kind::End => NOWHERE,
         }
     }
 

@@ -87,6 +87,7 @@ impl World {
         let body: Vec<u8> = (0..body_bytes).map(|i| (stamp.ordinal as usize * 7 + i) as u8).collect();
         let (first, second) = body.split_at(body_bytes / 3);
         let expected = self.expected_refusal(channel, body_bytes);
+        assert_eq!(self.publisher.check(&stamp, body_bytes).err(), expected);
         let outcome = self.publisher.publish(&stamp, &[first, second]);
         assert_eq!(outcome.err(), expected);
         let Ok(position) = outcome else { return };
@@ -115,6 +116,8 @@ impl World {
     fn plain(&mut self, kind: Kind, channel: u32) {
         let stamp = self.stamp(kind, channel, self.channels[channel as usize].sequence);
         let position = self.publisher.publish(&stamp, &[b"a state"]).unwrap();
+        let in_chain = self.ring.entry(position).unwrap().previous.is_some();
+        assert!(kind != Kind::Status || !in_chain, "a word about a channel is no link of its chain");
         self.follow(Some(position));
     }
 

@@ -6,6 +6,7 @@
 use super::OnGap;
 use super::fanout::{Drained, Range};
 use super::index::{CohortId, Index, SlotId, SubscriberId};
+use super::tally::Fate;
 use super::worker::Shard;
 use crate::channel::{Delivery, OnSlow};
 use crate::dialect::Shape;
@@ -44,7 +45,7 @@ impl Shard {
         let after = outbox.after(record.channel, alias);
         if record.sequence <= after {
             // It was part of what was read ahead of the cursor, and so was never due.
-            self.ledger.matched -= 1;
+            self.was_not_due(id);
             return;
         }
         let shape = self.index.cohort(cohort).shape;
@@ -69,11 +70,11 @@ impl Shard {
         };
         match taken {
             Some(Taken::Waits | Taken::Parked | Taken::Joined) => self.ledger.pending += 1,
-            Some(Taken::Conflated) => self.ledger.conflated += 1,
+            Some(Taken::Conflated) => self.note(id, Fate::Conflated, 1),
             None => self.ledger.abandoned += 1,
         }
         self.ledger.pending -= dropped;
-        self.ledger.dropped += dropped;
+        self.note(id, Fate::Dropped, dropped);
         match taken {
             Some(Taken::Waits) => {
                 let outbox = self.members[id as usize].outbox.as_ref();
@@ -101,7 +102,7 @@ impl Shard {
             at = end;
             let notice = record.notice.map(|place| self.fanout.notices[place as usize]);
             if end <= taken {
-                self.ledger.delivered += u64::from(notice.is_none());
+                self.note(id, Fate::Delivered, u64::from(notice.is_none()));
             } else if start < taken {
                 self.tear(id, shape, frame, taken - start, notice.is_none());
             } else {
@@ -134,7 +135,7 @@ impl Shard {
     fn tear(&mut self, id: SubscriberId, shape: Shape, frame: Range, taken: usize, is_record: bool) {
         if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
             let rest = &self.fanout.arenas[shape.index()][frame.start as usize + taken..frame.end as usize];
-            outbox.tear(rest, is_record);
+            outbox.tear(rest, is_record, self.now);
             self.ledger.pending += u64::from(is_record);
             self.is_torn_now(id, rest.len());
         }

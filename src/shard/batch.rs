@@ -6,6 +6,7 @@
 use super::aside::loss;
 use super::cycle::{id_of, write_frame, write_notice};
 use super::index::{SlotId, SubscriberId};
+use super::tally::Fate;
 use super::worker::Shard;
 use crate::channel::ChannelId;
 use crate::dialect::Shape;
@@ -142,7 +143,7 @@ impl Shard {
             return Err(Laid::Joining);
         }
         let shape = self.index.cohort(cohort).shape;
-        self.lose_overwritten(outbox, shape)?;
+        self.lose_overwritten(id, outbox, shape)?;
         self.lay_notices(outbox, shape, batch)?;
         self.lay_missed(outbox, shape, reads, batch)?;
         self.lay_gaps(outbox, shape, batch)?;
@@ -151,7 +152,7 @@ impl Shard {
     }
 
     /// Records of the queue that have left the ring become gaps, which are told before all that is marked or queued.
-    fn lose_overwritten(&mut self, outbox: &mut Outbox, shape: Shape) -> Result<(), Laid> {
+    fn lose_overwritten(&mut self, id: SubscriberId, outbox: &mut Outbox, shape: Shape) -> Result<(), Laid> {
         let floor = self.reader.ring().floor();
         while let Some(&Waiting::Record(first)) = outbox.queued(0) {
             if first.position >= floor {
@@ -167,7 +168,7 @@ impl Shard {
             self.ledger.queued_bytes -= (before - outbox.queued_bytes()) as u64;
             let records = lost.map_err(|Overflow { .. }| Laid::Lost)?;
             self.ledger.pending -= records;
-            self.ledger.dropped += records;
+            self.note(id, Fate::Dropped, records);
         }
         Ok(())
     }
@@ -208,9 +209,10 @@ impl Shard {
         reads: &mut usize,
         batch: &mut Batch,
     ) -> Result<(), Laid> {
+        // Who goes on from events is sent them by a mark only where nothing else waits behind it.
+        let may_end = shape == Shape::Sse && outbox.queued(0).is_none() && !outbox.has_parked();
         for (place, mark) in (0..).map_while(|place| outbox.mark(place).map(|mark| (place, mark))) {
-            let is_last = outbox.mark(place + 1).is_none() && outbox.queued(0).is_none();
-            let ends = is_last && !outbox.has_parked();
+            let ends = may_end && outbox.mark(place + 1).is_none();
             match mark {
                 Mark::Merge(run) => self.lay_run(run, shape, ends, reads, batch)?,
                 Mark::Snapshot(_) | Mark::Newest { .. } => {

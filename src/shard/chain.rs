@@ -64,7 +64,7 @@ impl Shard {
             batch.place(What::Missed);
             batch.check_full()?;
         }
-        is_through(run, chain.last().map_or(run.last(), |entry| entry.sequence))
+        is_through(run, chain.last().map_or_else(|| run.last(), |entry| entry.sequence))
     }
 
     /// Finds the next records of a run, oldest first, and lays out what of it has left the ring.
@@ -79,7 +79,7 @@ impl Shard {
         read_one(reads)?;
         self.walk_run(run, &mut batch.chain);
         *reads = reads.saturating_sub(batch.chain.len());
-        let found = batch.chain.first().map_or(run.last(), |first| first.sequence - 1);
+        let found = batch.chain.first().map_or_else(|| run.last(), |first| first.sequence - 1);
         if found == run.base {
             return Ok(());
         }
@@ -171,7 +171,7 @@ impl Shard {
             (_, None) => Said::Skipped(left_out),
         };
         let start = place.checked_sub(1).map_or(0, |before| batch.payload_ends[before]);
-        let payload = payload.as_deref().unwrap_or(&batch.payloads[start..batch.payload_ends[place]]);
+        let payload = payload.as_deref().unwrap_or_else(|| &batch.payloads[start..batch.payload_ends[place]]);
         let channel = self.index.slot(slot).name.as_str();
         let resume = self.can_resume_at(entry, ends).then_some((&*self.epoch, entry.ordinal));
         let label = Label { channel, sequence: entry.sequence, wall_us: 0, mark, resume };

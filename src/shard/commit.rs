@@ -6,6 +6,7 @@
 use super::batch::{Batch, Placed, What};
 use super::index::SubscriberId;
 use super::singles::Flow;
+use super::tally::Fate;
 use super::worker::Shard;
 use crate::subscriber::outbox::{Mark, Outbox, Waiting};
 
@@ -38,7 +39,7 @@ impl Shard {
             What::Torn => {
                 self.ledger.torn_bytes -= bytes as u64;
                 let is_record = outbox.torn_taken(bytes);
-                self.was_delivered(is_record);
+                self.was_delivered(id, is_record);
             }
             What::Control => {
                 outbox.control_taken(bytes);
@@ -48,15 +49,15 @@ impl Shard {
                 }
             }
             _ => {
-                let is_record = self.take_out(outbox, what);
-                self.was_delivered(is_record);
+                let is_record = self.take_out(id, outbox, what);
+                self.was_delivered(id, is_record);
             }
         }
     }
 
-    fn was_delivered(&mut self, is_record: bool) {
+    fn was_delivered(&mut self, id: SubscriberId, is_record: bool) {
         self.ledger.pending -= u64::from(is_record);
-        self.ledger.delivered += u64::from(is_record);
+        self.note(id, Fate::Delivered, u64::from(is_record));
     }
 
     /// An item of which the beginning was taken: a record waits on as the rest of its frame.
@@ -68,15 +69,15 @@ impl Shard {
             }
             What::Control => outbox.control_taken(taken),
             _ => {
-                let is_record = self.take_out(outbox, what);
-                outbox.tear(rest, is_record);
+                let is_record = self.take_out(id, outbox, what);
+                outbox.tear(rest, is_record, self.now);
                 self.is_torn_now(id, rest.len());
             }
         }
     }
 
     /// Takes an item out of the outbox and counts what it stands for; whether its frame holds a record, which is not counted yet.
-    fn take_out(&mut self, outbox: &mut Outbox, what: What) -> bool {
+    fn take_out(&mut self, id: SubscriberId, outbox: &mut Outbox, what: What) -> bool {
         match what {
             What::Torn | What::Control => false,
             What::Notice { is_gap } => {
@@ -89,7 +90,7 @@ impl Shard {
             }
             What::MissedGone { to, is_told } => {
                 let lost = outbox.resumed_to(to);
-                self.was_lost(lost, is_told)
+                self.was_lost(id, lost, is_told)
             }
             What::Missed => {
                 let next = outbox.resumed(0).map_or(0, |run| run.base + 1);
@@ -98,12 +99,12 @@ impl Shard {
             }
             What::RunGone { to, is_told } => {
                 let lost = self.run_went(outbox, to);
-                self.was_lost(lost, is_told)
+                self.was_lost(id, lost, is_told)
             }
             What::Run { to, is_union } => {
                 let left_out = self.run_went(outbox, to) - 1;
                 self.ledger.pending -= left_out;
-                *if is_union { &mut self.ledger.merged } else { &mut self.ledger.conflated } += left_out;
+                self.note(id, if is_union { Fate::Merged } else { Fate::Conflated }, left_out);
                 true
             }
             What::Newest { channel, stop } => {
@@ -116,7 +117,7 @@ impl Shard {
             }
             What::Expired { is_told } => {
                 outbox.pop_mark();
-                self.was_lost(1, is_told)
+                self.was_lost(id, 1, is_told)
             }
             What::Queued | What::QueuedGap => self.queued_went(outbox),
         }
@@ -127,14 +128,14 @@ impl Shard {
         false
     }
 
-    fn was_lost(&mut self, records: u64, is_told: bool) -> bool {
+    fn was_lost(&mut self, id: SubscriberId, records: u64, is_told: bool) -> bool {
         self.ledger.pending -= records;
-        self.ledger.dropped += records;
+        self.note(id, Fate::Dropped, records);
         self.told(is_told)
     }
 
     /// Of the first mark's run so much went; how many records. Its window begins when it is through.
-    fn run_went(&mut self, outbox: &mut Outbox, to: u64) -> u64 {
+    fn run_went(&self, outbox: &mut Outbox, to: u64) -> u64 {
         let slot = outbox.mark(0).map(Mark::slot);
         let records = outbox.merged_to(to);
         let is_through = outbox.mark(0).map(Mark::slot) != slot;

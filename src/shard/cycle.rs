@@ -7,6 +7,7 @@ use super::fanout::{Drained, Range};
 use super::index::{CohortId, SlotId, SubscriberId};
 use super::worker::Shard;
 use crate::channel::{ChannelId, Delivery};
+use crate::clock::monotonic_ns;
 use crate::dialect::Shape;
 use crate::dialect::shape::{Framing, GapReason, Label, Mark, Notice};
 use crate::record::{FIRST, Format, Head, Status};
@@ -48,8 +49,14 @@ pub(super) enum Took {
 impl Shard {
     /// One cycle. Between cycles nothing of it remains but what waits in outboxes, and an entry that was held.
     pub(super) fn cycle(&mut self) -> Drain {
+        self.latency.begin(monotonic_ns());
         let drained = self.drain();
+        let before = self.ledger.delivered;
         self.finish_cycle();
+        let deliveries = self.ledger.delivered - before;
+        if deliveries > 0 {
+            self.latency.sent(monotonic_ns(), deliveries);
+        }
         if let Some(entry) = &self.held {
             self.admit_channel(id_of(entry));
         }
@@ -62,7 +69,6 @@ impl Shard {
         self.flush();
         self.fanout.clear();
         self.aside = 0;
-        self.leave_gone();
         self.carry_out_sentences();
     }
 
@@ -116,6 +122,7 @@ impl Shard {
                     let before = self.ledger.ordinal;
                     self.ledger.ordinal = entry.ordinal;
                     self.ledger.seen += 1;
+                    self.latency.drained(entry.monotonic_ns);
                     self.ledger.missed += entry.ordinal - before - 1;
                 }
                 return Ok(took);
@@ -234,8 +241,9 @@ impl Shard {
         }
         for cohort in singles.drain(..) {
             let of = self.index.cohort(cohort);
-            self.ledger.matched += 1;
-            self.put_aside(of.members[0], &record, frames[of.shape.index()]);
+            let (id, frame) = (of.members[0], frames[of.shape.index()]);
+            self.is_due(id, 1);
+            self.put_aside(id, &record, frame);
         }
         self.buffers.singles = singles;
         if gap.is_some() {
@@ -297,11 +305,18 @@ impl Shard {
         let bytes = self.fanout.gather(cohort);
         let mut whole = 0;
         for &id in &of.members {
-            let taken = self.members[id as usize].socket.offer(bytes);
+            let member = &mut self.members[id as usize];
+            let taken = member.socket.offer(bytes);
             self.ledger.sent_bytes += *taken.as_ref().unwrap_or(&0) as u64;
             match taken {
-                Ok(taken) if taken == bytes.len() => whole += 1,
-                Ok(taken) => cut.push((cohort, id, Some(taken))),
+                Ok(taken) if taken == bytes.len() => {
+                    whole += 1;
+                    member.tally.streamed(records);
+                }
+                Ok(taken) => {
+                    member.tally.matched += records;
+                    cut.push((cohort, id, Some(taken)));
+                }
                 Err(_) => {
                     self.ledger.abandoned += records;
                     cut.push((cohort, id, None));

@@ -6,6 +6,7 @@
 use super::OnGap;
 use super::cycle::{Took, id_of};
 use super::index::SlotId;
+use super::timers::part_of;
 use super::worker::Shard;
 use crate::dialect::shape::GapReason;
 use crate::ring::Position;
@@ -50,6 +51,7 @@ impl Shard {
                 held = Some(entry);
                 break;
             }
+            self.tell_missed_state(next);
             next += 1;
         }
         self.finish_cycle();
@@ -57,6 +59,19 @@ impl Shard {
             self.admit_channel(id_of(&entry));
         }
         self.walk = (next < end).then_some(Walk { next, end, resumed_at });
+    }
+
+    /// What was told of a channel's state may have been overtaken by the lap.
+    fn tell_missed_state(&mut self, place: u32) {
+        if !self.index.is_subscribed(place) {
+            return;
+        }
+        let Some(info) = self.catalogue.at(place) else { return };
+        let mut slots = self.index.first_slot_of(info.id);
+        while let Some(slot) = slots {
+            slots = self.index.slot(slot).next;
+            self.tell_stale(slot, info.stale);
+        }
     }
 
     /// Records that count were lost before one of this slot. Where that cannot be told, its subscribers are closed when the cycle is
@@ -87,7 +102,6 @@ impl Shard {
 
     /// When a subscriber that lost records is closed.
     pub(super) fn spread(&self, serial: u32) -> u64 {
-        // Serials are dense, so a multiplicative hash spreads them evenly.
-        self.now + u64::from(serial.wrapping_mul(0x9E37_79B9)) * SPREAD_MS / (1 << 32)
+        self.now + part_of(serial, SPREAD_MS)
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::index::{CohortId, SubscriberId};
 use super::mailbox::{Newborn, Permit};
 use super::subscribe::Joining;
-use super::timers::Millis;
+use super::tally::Tally;
+use super::timers::{Millis, part_of};
 use super::worker::Shard;
 use crate::dialect::{Hello, Opening, Outcome, RequestId, Shape};
 use crate::subscriber::close::CloseReason;
@@ -32,10 +33,7 @@ pub(super) struct Member {
     pub(super) serial: u32,
     /// Its latest torn frame, told apart from those before.
     pub(super) tear: u32,
-    /// The timer that counts; earlier ones of this subscriber are passed over.
-    timer: u32,
-    /// When it comes; `MAX`: it has come.
-    timer_at: Millis,
+    timers: Timers,
     /// It has a channel at a chosen rate, and stays off the fast path.
     is_rated: bool,
     /// `Some`: it stands among the restless; whether its cohort has changed since it was put there.
@@ -56,6 +54,12 @@ pub(super) struct Member {
     /// Since when a frame or message is half-read.
     pub(super) partial_since: Option<Millis>,
     pub(super) peer: SocketAddr,
+    /// What its client calls itself.
+    pub(super) agent: Option<Box<str>>,
+    pub(super) adopted_at: Millis,
+    pub(super) tally: Tally,
+    /// It was told that the server ends.
+    pub(super) seen_off: bool,
     _permit: Permit,
 }
 
@@ -68,6 +72,30 @@ impl Member {
     /// Notes whether it has one; whether it had.
     pub(super) fn set_rated(&mut self, is_rated: bool) -> bool {
         std::mem::replace(&mut self.is_rated, is_rated)
+    }
+}
+
+/// When a subscriber's timers come; `MAX`: none is set. Windows of chosen rates are short and come often, so they have one of their
+/// own, and leave none behind for a deadline that is far away.
+struct Timers {
+    deadline: Millis,
+    due: Millis,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { deadline: Millis::MAX, due: Millis::MAX }
+    }
+}
+
+impl Timers {
+    /// It is this late.
+    fn came(&mut self, now: Millis) {
+        for at in [&mut self.deadline, &mut self.due] {
+            if *at <= now {
+                *at = Millis::MAX;
+            }
+        }
     }
 }
 
@@ -91,7 +119,7 @@ impl Shard {
     /// Takes a connection whose handshake is done. It is born when its socket is first writable: before that, tokio
     /// would not even try to send.
     pub(super) fn adopt(&mut self, newborn: Newborn) {
-        let Newborn { socket, peer, read_ahead, opening, permit } = newborn;
+        let Newborn { socket, peer, agent, read_ahead, opening, permit } = newborn;
         let Ok(socket) = Socket::adopt(socket, self.options.notsent_lowat_bytes) else {
             self.journal.ended(peer, CloseReason::ClientVanished, self.now);
             return self.count_end(CloseReason::ClientVanished);
@@ -108,8 +136,7 @@ impl Shard {
             ear: self.ready.waker(id),
             serial,
             tear: 0,
-            timer: 0,
-            timer_at: Millis::MAX,
+            timers: Timers::default(),
             is_rated: false,
             unrest: None,
             listed: false,
@@ -122,6 +149,10 @@ impl Shard {
             unanswered_since: Some(self.now),
             partial_since: None,
             peer,
+            agent,
+            adopted_at: self.now,
+            tally: Tally::default(),
+            seen_off: false,
             _permit: permit,
         });
         self.ledger.slow += 1;
@@ -132,9 +163,7 @@ impl Shard {
     /// Pings are spread over their period: the first one comes after a part of it that differs from subscriber to subscriber.
     fn spread_ping(&self, serial: u32) -> Millis {
         let period = millis(self.options.ping_every);
-        let early =
-            u64::from(serial.wrapping_mul(0x9E37_79B9)) * (period / 2).min(u64::from(u32::MAX)) / (1 << 32);
-        self.now.saturating_sub(early)
+        self.now.saturating_sub(part_of(serial, period / 2))
     }
 
     /// A waker spoke for this subscriber.
@@ -157,6 +186,7 @@ impl Shard {
         self.enter_index(id, opening.shape);
         self.greet(id);
         self.subscribe_first(id, &opening);
+        self.see_off(id);
         self.has_backlog(id);
         self.digest_first(id, read_ahead);
     }
@@ -196,16 +226,16 @@ impl Shard {
         self.serial
     }
 
-    /// Whether this is the timer that counts of a subscriber who is still here.
-    pub(super) fn is_current(&self, id: SubscriberId, timer: u32) -> bool {
-        self.members.get(id as usize).is_some_and(|member| member.timer == timer)
+    /// Whether a timer is one of a subscriber who is still here.
+    pub(super) fn is_here(&self, id: SubscriberId, serial: u32) -> bool {
+        self.members.get(id as usize).is_some_and(|member| member.serial == serial)
     }
 
-    /// Its timer has come: do what is due and set it again.
+    /// A timer of its has come: do what is due and set it again.
     pub(super) fn tick(&mut self, id: SubscriberId) {
         let now = self.now;
         let member = &mut self.members[id as usize];
-        member.timer_at = Millis::MAX;
+        member.timers.came(now);
         if member.outbox.as_mut().is_some_and(|outbox| outbox.unpark(now)) {
             self.has_backlog(id);
         }
@@ -223,6 +253,9 @@ impl Shard {
     }
 
     fn check_pulse(&mut self, id: SubscriberId) {
+        if self.now >= self.leaves_at(&self.members[id as usize]) {
+            return self.close(id, CloseReason::Shutdown);
+        }
         if self.is_mute(id) && matches!(self.members[id as usize].life, Life::Open) {
             // The shard may have been held up itself: a pong that is there counts.
             self.hear(id);
@@ -253,30 +286,34 @@ impl Shard {
         asked.is_some_and(|asked| self.now >= asked + millis(self.options.pong_timeout))
     }
 
-    /// Sets the timer to the next deadline, unless it comes earlier as it is. Each subscriber has one that counts.
+    /// Sets a timer to its next deadlines, unless one comes early enough as it is.
     pub(super) fn set_timer(&mut self, id: SubscriberId) {
         let deadline = self.deadline(id);
-        if self.members[id as usize].timer_at <= deadline {
-            return;
-        }
-        let timer = self.next_serial();
         let member = &mut self.members[id as usize];
-        (member.timer, member.timer_at) = (timer, deadline);
-        self.wheel.set(deadline, (id, timer));
+        let due = member.outbox.as_ref().and_then(|outbox| outbox.next_due());
+        if deadline < member.timers.deadline {
+            member.timers.deadline = deadline;
+            self.wheel.set(deadline, (id, member.serial));
+        }
+        if let Some(due) = due
+            && due < member.timers.due.min(member.timers.deadline)
+        {
+            member.timers.due = due;
+            self.wheel.set(due, (id, member.serial));
+        }
     }
 
     fn deadline(&self, id: SubscriberId) -> Millis {
         let member = &self.members[id as usize];
         let unfinished = member.partial_since.map(|since| since + millis(self.options.close_timeout));
         let unanswered = member.unanswered_since.map(|since| since + millis(self.options.pong_timeout));
-        let due = member.outbox.as_ref().and_then(|outbox| outbox.next_due());
         match member.life {
             Life::Condemned { at, .. } => at,
             Life::Closing { deadline, .. } => deadline,
             Life::Newborn(_) | Life::Open => (member.pinged_at + millis(self.options.ping_every))
                 .min(unanswered.unwrap_or(Millis::MAX))
                 .min(unfinished.unwrap_or(Millis::MAX))
-                .min(due.unwrap_or(Millis::MAX)),
+                .min(self.leaves_at(member)),
         }
     }
 

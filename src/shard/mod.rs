@@ -18,6 +18,10 @@
 //! | `inbound`, `commands` | what clients send, and doing it |
 //! | `subscribe`, `patterns`, `resume` | who joins which channel, when, and from where on |
 //! | `life` | birth, deadlines and end of a subscriber |
+//! | `tally` | one subscriber's ledger, in step with the shard's |
+//! | `census` | subscribers as the operator sees them, and closing one |
+//! | `departure` | seeing everyone off when the server ends |
+//! | `latency` | how old records are when they are drained, and sent |
 //! | `lapped` | what was lost when the publisher overtook the shard |
 //! | `journal` | the log about clients, and its bound |
 
@@ -25,15 +29,18 @@ use std::time::Duration;
 
 mod aside;
 mod batch;
+pub mod census;
 mod chain;
 mod commands;
 mod commit;
 mod cycle;
+mod departure;
 mod fanout;
 mod inbound;
 mod index;
 mod journal;
 mod lapped;
+mod latency;
 mod life;
 pub mod mailbox;
 #[cfg(feature = "model")]
@@ -45,12 +52,14 @@ mod resume;
 mod singles;
 pub mod stats;
 mod subscribe;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod timers;
 mod told;
 mod worker;
 
+pub use tally::Tally;
 pub use worker::{Seat, Shard};
 
 use crate::subscriber::frame;

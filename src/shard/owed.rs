@@ -4,6 +4,7 @@
 //! taken out of it has its place in the ledger.
 
 use super::index::{SlotId, SubscriberId};
+use super::tally::Fate;
 use super::worker::Shard;
 use crate::ring::Entry;
 use crate::subscriber::outbox::{Pace, Stretch};
@@ -14,12 +15,12 @@ impl Shard {
         self.leave_fast_path(id);
         let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
         let before = outbox.queued_bytes();
-        let replaced = outbox.snapshot(slot);
+        let replaced = outbox.snapshot(slot, self.now);
         self.ledger.queued_bytes -= (before - outbox.queued_bytes()) as u64;
-        self.ledger.matched += 1;
+        self.is_due(id, 1);
         self.ledger.pending += 1;
         self.ledger.pending -= replaced;
-        self.ledger.conflated += replaced;
+        self.note(id, Fate::Conflated, replaced);
         self.has_backlog(id);
     }
 
@@ -27,9 +28,10 @@ impl Shard {
     pub(super) fn owe_missed(&mut self, id: SubscriberId, missed: Stretch) {
         self.leave_fast_path(id);
         let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
-        self.ledger.matched += missed.records();
-        self.ledger.pending += missed.records();
+        let records = missed.records();
         outbox.resume(missed);
+        self.is_due(id, records);
+        self.ledger.pending += records;
         self.has_backlog(id);
     }
 
@@ -38,9 +40,13 @@ impl Shard {
         self.leave_fast_path(id);
         let pace = self.pace(slot);
         let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
+        // It takes the place of whatever came while what was missed was looked for.
+        let replaced = outbox.withdraw(slot);
         outbox.newest(slot, base, newest, pace);
-        self.ledger.matched += 1;
+        self.is_due(id, 1);
+        self.note(id, Fate::Conflated, replaced);
         self.ledger.pending += 1;
+        self.ledger.pending -= replaced;
         self.has_backlog(id);
     }
 
@@ -51,7 +57,7 @@ impl Shard {
         let gone = outbox.withdraw(slot);
         self.ledger.queued_bytes -= (before - outbox.queued_bytes()) as u64;
         self.ledger.pending -= gone;
-        self.ledger.withdrawn += gone;
+        self.note(id, Fate::Withdrawn, gone);
     }
 
     /// A channel is taken at another rate: what waits of it waits on, for its new time.

@@ -1,11 +1,11 @@
-//! Patterns: the channels that match now, those that appear later, and those that expire.
+//! Patterns: the channels that match now, and those that appear later.
 //!
 //! Runs on the shard's thread. The catalogue is read by pages, so that its lock is held briefly. Invariant: a channel's first record is
 //! given to nobody before everybody whose patterns match it has joined; nobody joins or leaves while a cycle runs.
 
 use std::collections::HashSet;
 
-use super::index::{CohortId, SlotKey, SubscriberId};
+use super::index::{CohortId, SlotKey};
 use super::subscribe::{Choice, check_at_most};
 use super::worker::Shard;
 use crate::channel::{ChannelId, ChannelInfo, ChannelName, ChannelPattern, Rule};
@@ -41,7 +41,7 @@ impl Shard {
         let named: HashSet<_> = chosen.iter().map(|choice| &choice.label).collect();
         let is_new =
             |info: &&ChannelInfo| !named.contains(&info.name) && self.index.find(own, &info.name).is_none();
-        let joined = of.joined_len() + matches.channels.iter().filter(is_new).count();
+        let joined = self.index.joined(own, true).count() + matches.channels.iter().filter(is_new).count();
         check_at_most(joined, joined_max, "channels by patterns")?;
         Ok(matches)
     }
@@ -63,7 +63,7 @@ impl Shard {
 
     /// The rate at which a cohort's patterns want a channel, as far as the channel can have one.
     pub(super) fn rate_of(&self, cohort: CohortId, name: &ChannelName, rule: Rule) -> u32 {
-        let every_ms = self.index.rate(cohort, name, None).unwrap_or(0);
+        let every_ms = self.index.wanted_rate(cohort, name, None).unwrap_or(0);
         if rule.delivery.is_conflatable() { every_ms } else { 0 }
     }
 
@@ -80,13 +80,33 @@ impl Shard {
     }
 
     fn join_cohort(&mut self, cohort: CohortId, info: &ChannelInfo) {
-        if self.index.cohort(cohort).joined_len() >= self.options.pattern_channels_max {
+        if !self.has_room(cohort) {
             return self.tell_overfull(cohort);
         }
         let every_ms = self.rate_of(cohort, &info.name, info.rule);
         let slot = self.index.intern(SlotKey::of(&info.name, every_ms), info.rule, Some(info));
         self.index.add(cohort, slot, false);
         self.ledger.subscriptions += self.index.cohort(cohort).members.len() as u64;
+    }
+
+    /// Whether a cohort's patterns may join one more channel. Those that expired are left only for the room they take: what is known of
+    /// them explains the step of the sequence when their names come again.
+    fn has_room(&mut self, cohort: CohortId) -> bool {
+        let most = self.options.pattern_channels_max;
+        let joined = self.index.cohort(cohort).joined_len();
+        let many = PAGE as usize + 2 * self.catalogue.places() as usize;
+        if joined < most.min(many) {
+            return true;
+        }
+        let expired: Vec<_> = self.index.joined(cohort, false).collect();
+        for slot in expired {
+            for id in self.index.cohort(cohort).members.clone() {
+                self.withdraw(id, slot);
+                self.ledger.subscriptions -= 1;
+            }
+            self.index.remove(cohort, slot);
+        }
+        self.index.cohort(cohort).joined_len() < most
     }
 
     /// Tells the members of a cohort, once, that their patterns match more than they may join.
@@ -99,18 +119,6 @@ impl Shard {
         for id in self.index.cohort(cohort).members.clone() {
             self.ledger.requests_refused += 1;
             self.answer(id, &RequestId(None), &Outcome::Refused(&fault));
-        }
-    }
-
-    /// The cycle is over: who joined a channel by a pattern leaves it if it expired.
-    pub(super) fn leave_gone(&mut self) {
-        for (slot, cohort) in self.index.take_gone() {
-            let members: Vec<SubscriberId> = self.index.cohort(cohort).members.clone();
-            self.index.remove(cohort, slot);
-            self.ledger.subscriptions -= members.len() as u64;
-            for id in members {
-                self.withdraw(id, slot);
-            }
         }
     }
 }

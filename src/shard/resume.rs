@@ -189,21 +189,9 @@ impl Shard {
         match found {
             Found::Lost => self.owe_snapshot(id, slot),
             Found::All(base) if base == newest.sequence => {}
-            Found::All(base) if self.sends_newest(slot) => {
-                // It takes the place of whatever came while the search went on.
-                self.conflate(id, slot);
-                self.owe_newest(id, slot, base, newest.sequence);
-            }
+            Found::All(base) if self.sends_newest(slot) => self.owe_newest(id, slot, base, newest.sequence),
             Found::All(base) => self.owe_missed(id, Stretch { slot, base, stops }),
         }
-    }
-
-    /// What waits of a slot is replaced by something newer.
-    fn conflate(&mut self, id: SubscriberId, slot: SlotId) {
-        let withdrawn = self.ledger.withdrawn;
-        self.withdraw(id, slot);
-        self.ledger.conflated += self.ledger.withdrawn - withdrawn;
-        self.ledger.withdrawn = withdrawn;
     }
 
     /// Answers a subscribe at once where nothing is to be searched for, or else when that is done.

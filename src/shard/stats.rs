@@ -1,9 +1,11 @@
 //! What a shard tells of itself: one tuple, published at a cycle's end, so that a scrape adds up.
 //!
-//! The shard's thread writes, any thread reads. Invariant: a snapshot is of one moment, between two cycles.
+//! The shard's thread writes, any thread reads. Histograms of times stand beside it, each count by itself. Invariant: a snapshot of the
+//! tuple is of one moment, between two cycles.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use crate::histogram::Histogram;
 use crate::subscriber::close::CloseReason;
 
 macro_rules! ledger {
@@ -112,11 +114,20 @@ impl Ledger {
 pub struct Stats {
     version: AtomicU64,
     words: [AtomicU64; Ledger::WORDS],
+    /// Age of records when they are drained.
+    pub drain: Histogram,
+    /// Time from the beginning of a cycle to the end of its sends, once for each delivery.
+    pub send: Histogram,
 }
 
 impl Default for Stats {
     fn default() -> Self {
-        Self { version: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; Ledger::WORDS] }
+        Self {
+            version: AtomicU64::new(0),
+            words: [const { AtomicU64::new(0) }; Ledger::WORDS],
+            drain: Histogram::default(),
+            send: Histogram::default(),
+        }
     }
 }
 

@@ -291,7 +291,7 @@ impl Shard {
         let slot = self.index.find(own, name).filter(|&slot| self.index.cohort(own).is_named(slot));
         let Some(slot) = slot else { return };
         let exists = self.index.slot(slot).channel.is_some();
-        if exists && self.index.rate(own, name, None).is_some() {
+        if exists && self.index.wanted_rate(own, name, None).is_some() {
             self.index.unname(own, slot);
             return self.follow_patterns(id, own, slot);
         }
@@ -307,7 +307,7 @@ impl Shard {
         let joined = of.slots.iter().copied().filter(|&slot| !of.is_named(slot));
         let joined: Vec<_> = joined.filter(|&slot| pattern.matches(&self.index.slot(slot).source)).collect();
         let goes = |shard: &Self, slot| {
-            shard.index.rate(own, &shard.index.slot(slot).source, Some(pattern)).is_none()
+            shard.index.wanted_rate(own, &shard.index.slot(slot).source, Some(pattern)).is_none()
         };
         let (gone, kept): (Vec<_>, Vec<_>) = joined.into_iter().partition(|&slot| goes(self, slot));
         gone.into_iter().for_each(|slot| self.leave(id, own, slot));

@@ -6,6 +6,11 @@
 /// Milliseconds since the shard's start.
 pub(super) type Millis = u64;
 
+/// A part of a span that differs from subscriber to subscriber. Serials are dense, so a multiplicative hash spreads them evenly.
+pub(super) fn part_of(serial: u32, span: Millis) -> Millis {
+    u64::from(serial.wrapping_mul(0x9E37_79B9)) * span.min(u64::from(u32::MAX)) / (1 << 32)
+}
+
 /// Slots of 1 ms; a deadline further away stays in its slot for another round.
 const SLOTS: usize = 2048;
 
@@ -68,6 +73,16 @@ impl<T: Copy> Wheel<T> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn neighbours_are_spread_evenly_over_a_span() {
+        let mut tenths = [0; 10];
+        for serial in 12_345..22_345 {
+            tenths[part_of(serial, 30_000) as usize / 3000] += 1;
+        }
+        assert!(tenths.iter().all(|&tenth| (950..1050).contains(&tenth)), "{tenths:?}");
+        assert!(part_of(u32::MAX, u64::MAX) < u64::from(u32::MAX));
+    }
 
     proptest! {
         /// Against a naive list: everything due comes out at the first advance to its deadline, once.

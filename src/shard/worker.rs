@@ -15,12 +15,14 @@ use tokio::sync::Notify;
 use super::Options;
 use super::batch::Batch;
 use super::cycle::Drain;
+use super::departure::Departure;
 use super::fanout::Fanout;
 use super::index::{CohortId, Index, SlotId, SubscriberId};
 use super::journal::Journal;
 use super::lapped::Walk;
+use super::latency::Latency;
 use super::life::Member;
-use super::mailbox::{self, Letter, Mailbox, Post};
+use super::mailbox::{self, Errand, Letter, Mailbox, Post};
 use super::ready::ReadyList;
 use super::stats::{Ledger, Stats};
 use super::timers::{Millis, Wheel};
@@ -92,6 +94,7 @@ pub struct Shard {
     bell: Arc<Notify>,
     stats: Arc<Stats>,
     pub(super) ledger: Ledger,
+    pub(super) latency: Latency,
     pub(super) journal: Journal,
     pub(super) ready: Arc<ReadyList>,
     pub(super) members: Slab<Member>,
@@ -118,6 +121,8 @@ pub struct Shard {
     /// Subscribers for whom what they missed is being looked for.
     pub(super) joiners: VecDeque<SubscriberId>,
     pub(super) phase: Phase,
+    /// `Some`: the server is about to end.
+    pub(super) departure: Option<Departure>,
     pub(super) now: Millis,
     pub(super) buffers: Buffers,
     started: Instant,
@@ -168,6 +173,7 @@ impl Shard {
             bell,
             stats,
             ledger: Ledger::default(),
+            latency: Latency::default(),
             journal: Journal::default(),
             members: Slab::new(),
             serial: 0,
@@ -184,6 +190,7 @@ impl Shard {
             held: None,
             joiners: VecDeque::new(),
             phase: Phase::Serving,
+            departure: None,
             now: 0,
             buffers,
             started: Instant::now(),
@@ -207,7 +214,7 @@ impl Shard {
                 self.sleep().await;
             }
         }
-        self.stats.publish(&self.ledger);
+        self.publish_ledger();
     }
 
     fn turn(&mut self) -> Drain {
@@ -226,6 +233,7 @@ impl Shard {
         self.go_on_resuming(&mut reads);
         self.serve_backlog(&mut reads);
         self.merge_still();
+        self.go_on_departing();
         self.go_on_ending(drained);
         self.publish_ledger();
         drained
@@ -235,17 +243,31 @@ impl Shard {
         for _ in 0..LETTERS_A_TURN {
             match self.post.take() {
                 Some(Letter::Newborn(newborn)) => self.adopt(*newborn),
-                Some(Letter::Shutdown) => self.phase = Phase::Draining { until: self.now + DRAIN_MS },
+                Some(Letter::Errand(errand)) => return self.run_errand(errand),
+                Some(Letter::Notice { window_ms, presence }) => self.begin_departure(window_ms, presence),
+                Some(Letter::Shutdown) => {
+                    self.phase = Phase::Draining { until: self.now + DRAIN_MS };
+                    // Who is still here gets all that was published before being closed.
+                    self.departure = None;
+                }
                 None => return,
             }
+        }
+    }
+
+    /// One a turn: it looks at each subscriber. Who asked may have given up meanwhile.
+    fn run_errand(&mut self, errand: Errand) {
+        match errand {
+            Errand::Census(query, reply) => drop(reply.send(self.census(query))),
+            Errand::Evict(serial, reply) => drop(reply.send(self.evict(serial))),
         }
     }
 
     fn run_timers(&mut self) {
         let mut due = std::mem::take(&mut self.buffers.due);
         self.wheel.advance(self.now, &mut due);
-        for (id, timer) in due.drain(..) {
-            if self.is_current(id, timer) {
+        for (id, serial) in due.drain(..) {
+            if self.is_here(id, serial) {
                 self.tick(id);
             }
         }
@@ -322,6 +344,7 @@ impl Shard {
             || !self.backlog.is_empty()
             || !self.ready.is_empty()
             || self.walk.is_some()
+            || self.is_telling()
             || !self.post.is_empty()
     }
 
@@ -330,6 +353,7 @@ impl Shard {
         self.ledger.cohorts = self.index.cohorts_len() as u64;
         debug_assert!(self.ledger.adds_up(), "{:?}", self.ledger);
         self.stats.publish(&self.ledger);
+        self.latency.publish(&self.stats);
     }
 
     /// Milliseconds until something is due.

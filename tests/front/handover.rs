@@ -22,7 +22,8 @@ fn tcp(newborn: &mut Newborn) -> &mut TcpStream {
 #[test]
 fn a_handshake_hands_over_the_socket_and_the_bytes_behind_it() {
     let front = Harness::new(options());
-    let mut client = front.send(handshake("/ws/btcusdt@trade/ethusdt@ticker", "") + "early");
+    let agent = "User-Agent: a client/1\r\n";
+    let mut client = front.send(handshake("/ws/btcusdt@trade/ethusdt@ticker", agent) + "early");
 
     let head = head(&mut client);
     assert_switches(&head);
@@ -35,6 +36,7 @@ fn a_handshake_hands_over_the_socket_and_the_bytes_behind_it() {
     let mut newborn = front.newborn(0);
     assert_eq!(newborn.read_ahead, b"early");
     assert_eq!(newborn.peer, client.local_addr().unwrap());
+    assert_eq!(newborn.agent.as_deref(), Some("a client/1"));
     assert!(tcp(&mut newborn).nodelay().unwrap());
     assert_eq!(newborn.opening.dialect.name(), "binance");
     let channels: Vec<_> =

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tapecast::channel::{Catalogue, DeliveryRules};
 use tapecast::ingest::{Ingest, Options, RefusalCode, Stats};
-use tapecast::record::Head;
-use tapecast::ring::{self, Kind, Next, Reader};
+use tapecast::record::{Head, Status};
+use tapecast::ring::{self, Entry, Kind, Next, Reader};
 use tokio::sync::watch;
 
 /// Longer than anything here takes; a test that waits so long has failed.
@@ -112,23 +112,69 @@ impl Stage {
     pub(crate) fn published(&mut self) -> Vec<Published> {
         let mut records = Vec::new();
         while let Next::Entry(entry) = self.reader.next() {
-            if entry.kind != Some(Kind::Data) {
-                continue;
+            if entry.kind == Some(Kind::Data) {
+                records.push(self.record(&entry));
             }
-            let head = Head::from_words(self.reader.ring().body_words(&entry).expect("not overwritten"));
-            let mut payload = Vec::new();
-            self.reader.ring().copy_body(&entry, Head::BYTES, &mut payload).expect("not overwritten");
-            let channel = self.catalogue.at(entry.channel).expect("a channel of the catalogue");
-            assert_eq!(channel.id.generation, entry.generation);
-            records.push(Published {
-                channel: channel.name.as_str().to_owned(),
-                sequence: entry.sequence,
-                ordinal: entry.ordinal,
-                feed_sequence: head.feed_sequence,
-                payload: String::from_utf8(payload).expect("text"),
-            });
         }
         records
+    }
+
+    fn record(&self, entry: &Entry) -> Published {
+        let head = Head::from_words(self.reader.ring().body_words(entry).expect("not overwritten"));
+        let mut payload = Vec::new();
+        self.reader.ring().copy_body(entry, Head::BYTES, &mut payload).expect("not overwritten");
+        Published {
+            channel: self.name(entry),
+            sequence: entry.sequence,
+            ordinal: entry.ordinal,
+            feed_sequence: head.feed_sequence,
+            payload: String::from_utf8(payload).expect("text"),
+        }
+    }
+
+    fn name(&self, entry: &Entry) -> String {
+        let channel = self.catalogue.at(entry.channel).expect("a channel of the catalogue");
+        assert_eq!(channel.id.generation, entry.generation);
+        channel.name.as_str().to_owned()
+    }
+
+    /// What was said of channels since the last call, one line an entry: `a@trade 1` is a record with its sequence,
+    /// `a@trade stale`, `a@trade live` and `a@trade gap 3-5` are words about it.
+    pub(crate) fn said(&mut self) -> Vec<String> {
+        let mut said = Vec::new();
+        while let Next::Entry(entry) = self.reader.next() {
+            let word = match entry.kind {
+                Some(Kind::Data) => entry.sequence.to_string(),
+                Some(Kind::Status) => self.word(&entry),
+                kind => panic!("not expected: {kind:?}"),
+            };
+            said.push(format!("{} {word}", self.name(&entry)));
+        }
+        said
+    }
+
+    fn word(&self, entry: &Entry) -> String {
+        assert_eq!(entry.previous, None);
+        let body = self.reader.ring().body_words(entry).expect("not overwritten");
+        match Status::read(entry.flags, body).expect("a word that is known") {
+            Status::Stale => "stale".to_owned(),
+            Status::Live => "live".to_owned(),
+            Status::FeedGap { from, to } => format!("gap {from}-{to}"),
+        }
+    }
+
+    /// What is said up to `last`, while `other` keeps the stage turning without a word of any channel.
+    pub(crate) fn said_until(&mut self, other: &mut Feed<TcpStream>, last: &str) -> Vec<String> {
+        let mut said = Vec::new();
+        ping_until(other, || {
+            said.extend(self.said());
+            said.iter().any(|line| line == last)
+        });
+        said
+    }
+
+    pub(crate) fn is_stale(&self, channel: &str) -> bool {
+        self.catalogue.find(channel).expect("a channel of the catalogue").stale
     }
 
     /// Channel and payload of each record published since the last call.

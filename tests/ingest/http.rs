@@ -7,7 +7,7 @@ use crate::harness::{Stage, options, pairs};
 use tapecast::ingest::{Options, RefusalCode};
 
 /// Sends a request, returns status and body.
-fn ask(stage: &Stage, head: &str, body: &[u8]) -> (u16, String) {
+pub(crate) fn ask(stage: &Stage, head: &str, body: &[u8]) -> (u16, String) {
     let mut stream = stage.tcp();
     let head = format!("{head}\r\nHost: test\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all(head.as_bytes()).expect("a stage that reads");

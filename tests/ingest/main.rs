@@ -7,5 +7,6 @@ mod faults;
 mod harness;
 mod http;
 mod lines;
+mod presence;
 mod sessions;
 mod websocket;

@@ -1,5 +1,6 @@
 //! Envelopes over `GET /ingest`, driven by a client of another make.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 
@@ -10,12 +11,12 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::{Message, WebSocket};
 
-fn connect(stage: &Stage, path: &str) -> WebSocket<TcpStream> {
+pub(crate) fn connect(stage: &Stage, path: &str) -> WebSocket<TcpStream> {
     let url = format!("ws://{}{path}", stage.address);
     tungstenite::client(url, stage.tcp()).expect("a handshake").0
 }
 
-fn ask(socket: &mut WebSocket<TcpStream>, message: &str) -> String {
+pub(crate) fn ask(socket: &mut WebSocket<TcpStream>, message: &str) -> String {
     socket.send(Message::text(message)).expect("a stage that reads");
     socket.read().expect("an answer").into_text().expect("a text").to_string()
 }
@@ -127,6 +128,14 @@ fn a_socket_that_ends_inside_a_message_is_counted() {
     socket.get_ref().shutdown(std::net::Shutdown::Write).expect("a connection");
     assert_eq!(close_code(&mut socket), None);
     assert_eq!(stage.stats.cut_off.load(Ordering::Relaxed), 1);
+    // Inside a frame, in its head and behind it; and between two, which is no harm.
+    for (bytes, cut_off) in [(&b"\x81"[..], 2), (b"\x81\x85abcd12", 3), (b"\x8a\x80abcd", 3), (b"", 3)] {
+        let mut socket = connect(&stage, "/ingest");
+        socket.get_mut().write_all(bytes).expect("a stage that reads");
+        socket.get_ref().shutdown(std::net::Shutdown::Write).expect("a connection");
+        assert_eq!(close_code(&mut socket), None);
+        assert_eq!(stage.stats.cut_off.load(Ordering::Relaxed), cut_off, "{bytes:?}");
+    }
 }
 
 #[test]

@@ -171,6 +171,7 @@ impl World {
         let newborn = Newborn {
             socket: Connection::Sim(pipe),
             peer: ([127, 0, 0, 1], 1).into(),
+            agent: None,
             read_ahead: Vec::new(),
             opening: Opening { dialect, shape, subscribe: Subscribe::default() },
             permit: Box::new(()),

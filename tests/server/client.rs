@@ -126,7 +126,8 @@ impl Subscriber {
     fn shake_hands(&mut self, path: &str) {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             User-Agent: a test's client\r\n\r\n"
         );
         self.stream.write_all(request.as_bytes()).unwrap();
         let head = loop {
@@ -251,6 +252,11 @@ impl Subscriber {
         let hello = subscriber.text();
         assert!(hello.starts_with(r#"{"op":"hello""#), "{hello}");
         subscriber
+    }
+
+    /// Its own address, as the server sees it.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.stream.local_addr().unwrap()
     }
 
     /// The socket, for who reads by other means; nothing may have been read ahead.

@@ -161,7 +161,7 @@ fn two_feeds_at_once_share_the_numbering() {
     assert_eq!(feeds[0].ping() + feeds[1].ping(), 51);
     let counts =
         [("ingest_duplicate_records", 51), ("ingest_disagreed_records", 1), ("ingest_late_records", 1)];
-    scene.expect(&counts, &[]);
+    scene.expect(&counts, &["feeds disagree"]);
     assert_eq!(scene.server.metrics().get("tapecast_ingest_feed_gap_records_total"), 9);
 }
 

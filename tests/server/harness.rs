@@ -55,7 +55,8 @@ impl Server {
         let count = shards.to_string();
         command.args(["serve", "--listen", "127.0.0.1:0", "--ingest-listen", "127.0.0.1:0"]);
         command.args(["--admin-listen", "127.0.0.1:0", "--shards", &count]).args(arguments);
-        for setting in settings {
+        // At once, but where a test asks for a window.
+        for setting in ["shutdown.drain=0s"].iter().chain(settings) {
             command.args(["--set", setting]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
@@ -108,9 +109,14 @@ impl Server {
 
     /// Asks the admin listener for a path; the answer's status line, head and body as they come.
     pub(crate) fn admin(&self, path: &str) -> String {
+        self.ask_admin("GET", path)
+    }
+
+    /// As `admin`, by another method.
+    pub(crate) fn ask_admin(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address("admin")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

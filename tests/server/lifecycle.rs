@@ -2,8 +2,11 @@
 //!
 //! The tests look at exit codes, stderr and the sockets. Nothing here waits for a time.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
+use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -155,6 +158,113 @@ fn a_second_signal_ends_at_once() {
         assert!(now() < deadline, "{}", server.log());
     }
     server.signal(Signal::INT);
+    assert_eq!(server.wait_for_end().code(), Some(1));
+    assert!(server.log().contains("ended at once by a second signal"));
+}
+
+/// What one subscriber saw of the server's end.
+struct Seen {
+    /// The notice, where its dialect has one.
+    notice: Option<String>,
+    /// Records that came after the signal.
+    records: u64,
+    close: (u16, String),
+    closed_at: Instant,
+}
+
+/// Reads until the close frame, and answers it.
+fn watch_the_end(mut subscriber: Subscriber) -> Seen {
+    let (mut notice, mut records) = (None, 0);
+    loop {
+        let frame = subscriber.next().expect("a close frame");
+        if frame.opcode == CLOSE {
+            let (code, text) = frame.close();
+            let close = (code, text.to_owned());
+            subscriber.send(CLOSE, &frame.payload);
+            return Seen { notice, records, close, closed_at: now() };
+        }
+        if frame.text().starts_with(r#"{"op":"shutdown""#) {
+            assert!(notice.replace(frame.text().to_owned()).is_none(), "told twice");
+        } else {
+            records += 1;
+        }
+    }
+}
+
+/// Publishes one record after the other, each when the one before was taken, until ingest ends.
+fn publish_until_the_end(server: &Server) {
+    let mut feed = TcpStream::connect(server.address("ingest")).unwrap();
+    let mut answers = BufReader::new(feed.try_clone().unwrap()).lines();
+    while feed.write_all(b"a@trade 1\nPING\n").is_ok() && matches!(answers.next(), Some(Ok(_))) {}
+}
+
+#[test]
+fn everyone_is_told_and_leaves_at_a_time_of_its_own_while_records_flow() {
+    const WINDOW: Duration = Duration::from_secs(3);
+    let mut server = Server::start(2, &[&SMALL[..], &["shutdown.drain=3s"]].concat());
+    let mut native: Vec<_> = (0..20).map(|_| Subscriber::native(&server)).collect();
+    native.iter_mut().for_each(|subscriber| drop(subscriber.subscribe(1, &["a@trade"])));
+    let binance: Vec<_> = (0..10).map(|_| Subscriber::connect(&server, "/ws/a@trade")).collect();
+    server.wait_until("all to subscribe", |metrics| metrics.shard("subscriptions") == 30);
+    server.signal(Signal::TERM);
+    let signalled = now();
+    server.wait_until("it to drain", |_| server.admin("/readyz").starts_with("HTTP/1.1 503 "));
+    let (native, binance) = std::thread::scope(|scope| {
+        let watch = |subscriber| scope.spawn(|| watch_the_end(subscriber));
+        let native: Vec<_> = native.into_iter().map(watch).collect();
+        let binance: Vec<_> = binance.into_iter().map(watch).collect();
+        scope.spawn(|| publish_until_the_end(&server));
+        let join = |threads: Vec<ScopedJoinHandle<'_, Seen>>| {
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        };
+        (join(native), join(binance))
+    });
+    assert_eq!(server.wait_for_end().code(), Some(0));
+    assert!(now() - signalled < WINDOW + Duration::from_secs(10));
+    for seen in &native {
+        let notice: serde_json::Value = serde_json::from_str(seen.notice.as_deref().unwrap()).unwrap();
+        assert!((1..=3000).contains(&notice["in_ms"].as_u64().unwrap()), "{notice}");
+        assert_eq!(notice["reconnect_ms"], serde_json::json!([1000, 9000]));
+    }
+    assert!(binance.iter().all(|seen| seen.notice.is_none()), "its dialect has no word for it");
+    let all: Vec<_> = native.iter().chain(&binance).collect();
+    assert!(all.iter().all(|seen| seen.close == (1001, "server is shutting down".to_owned())));
+    let mut times: Vec<_> = all.iter().map(|seen| seen.closed_at - signalled).collect();
+    times.sort_unstable();
+    let (first, last) = (times[0], times[times.len() - 1]);
+    assert!(last - first > WINDOW / 3, "closed from {first:?} to {last:?}");
+    let at_once = times.windows(all.len() / 2).any(|half| half[half.len() - 1] - half[0] < WINDOW / 30);
+    assert!(!at_once, "half of them within a tenth of a second: {times:?}");
+    let later: Vec<_> = all.iter().filter(|seen| seen.closed_at - signalled > WINDOW / 2).collect();
+    assert!(later.iter().all(|seen| seen.records > 0), "records flow to who is still there");
+    let log = server.log();
+    assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+#[test]
+fn when_nobody_is_left_the_window_is_over() {
+    let mut server = Server::start(2, &[&SMALL[..], &["shutdown.drain=1h"]].concat());
+    let mut subscribers: Vec<_> = (0..4).map(|_| Subscriber::native(&server)).collect();
+    server.signal(Signal::TERM);
+    for subscriber in &mut subscribers {
+        assert!(subscriber.text().starts_with(r#"{"op":"shutdown","in_ms":3"#));
+    }
+    let deadline = now() + PATIENCE;
+    while TcpStream::connect(server.address("subscribers")).is_ok() {
+        assert!(now() < deadline, "still somebody new is let in");
+    }
+    assert!(TcpStream::connect(server.address("ingest")).is_ok(), "feeds are");
+    drop(subscribers);
+    assert_eq!(server.wait_for_end().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_the_window_at_once() {
+    let mut server = Server::start(1, &[&SMALL[..], &["shutdown.drain=1h"]].concat());
+    let mut subscriber = Subscriber::native(&server);
+    server.signal(Signal::INT);
+    assert!(subscriber.text().starts_with(r#"{"op":"shutdown""#));
+    server.signal(Signal::TERM);
     assert_eq!(server.wait_for_end().code(), Some(1));
     assert!(server.log().contains("ended at once by a second signal"));
 }

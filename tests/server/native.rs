@@ -45,8 +45,26 @@ struct Ack<'a> {
 
 #[derive(Deserialize)]
 struct Joined<'a> {
-    channel: &'a str,
+    /// Absent for a pattern.
+    channel: Option<&'a str>,
+    #[serde(default)]
     seq: u64,
+}
+
+/// Records that will not come.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+pub(crate) struct Gap<'a> {
+    pub(crate) ch: &'a str,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) reason: &'a str,
+}
+
+impl<'a> Gap<'a> {
+    /// `None`: it is another message.
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
+        text.starts_with(r#"{"op":"gap""#).then(|| serde_json::from_str(text).unwrap())
+    }
 }
 
 /// Where one channel stands.
@@ -65,6 +83,8 @@ pub(crate) struct Stands {
     pub(crate) heard: u64,
     /// Records that were skipped, by what was said.
     pub(crate) skipped: u64,
+    /// Records that will not come, by what was said.
+    pub(crate) lost: u64,
 }
 
 impl Stands {
@@ -72,8 +92,25 @@ impl Stands {
     pub(crate) fn join(&mut self, ack: &str) {
         let ack: Ack<'_> = serde_json::from_str(ack).unwrap();
         for joined in ack.channels {
-            self.channels.entry(joined.channel.to_owned()).or_insert(Stand::Joining(joined.seq));
+            let Some(channel) = joined.channel else { continue };
+            self.channels.entry(channel.to_owned()).or_insert(Stand::Joining(joined.seq));
         }
+    }
+
+    /// The subscriber has a channel's records up to this sequence already: what follows begins behind it.
+    pub(crate) fn stand_at(&mut self, channel: &str, sequence: u64) {
+        self.channels.insert(channel.to_owned(), Stand::At(sequence));
+    }
+
+    /// Takes what is said of a channel's own numbering; true: it was a gap.
+    pub(crate) fn hear_gap(&mut self, text: &str) -> bool {
+        let Some(gap) = Gap::read(text) else { return false };
+        let Some(stand) = self.channels.get_mut(gap.ch) else { panic!("not subscribed: {text}") };
+        let (Stand::At(last) | Stand::Joining(last)) = *stand;
+        assert!(gap.from == last + 1 && gap.to >= gap.from, "behind {last}: {text}");
+        self.lost += gap.to - last;
+        *stand = Stand::At(gap.to);
+        true
     }
 
     /// An unsubscription was acknowledged: from here on, a record of the channel is wrong.

@@ -20,7 +20,7 @@ mod page;
 mod shards;
 mod stages;
 
-use page::Page;
+use page::{Kind, Page};
 
 /// What a scrape reads.
 #[derive(Clone, Debug)]
@@ -81,6 +81,7 @@ impl Collector for Everything {
         let mut page = Page::new(encoder);
         let ledgers: Vec<_> = self.sources.shards.iter().map(|stats| stats.read()).collect();
         shards::write(&ledgers, &mut page)?;
+        shards::write_latencies(&self.sources.shards, &mut page)?;
         stages::write_ingest(&self.sources.ingest, &mut page)?;
         stages::write_front(&self.sources.front, &mut page)?;
         stages::write_ring(&self.sources, &mut page)?;
@@ -93,6 +94,6 @@ impl Everything {
         let started = self.started.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         page.gauge("process_start_time_seconds", "When the process started, seconds since 1970.", started)?;
         let version = [(env!("CARGO_PKG_VERSION"), 1)];
-        page.gauges("tapecast_build_info", "Which build this is.", "version", version)
+        page.family(Kind::Gauge, "tapecast_build_info", "Which build this is.", "version", version)
     }
 }

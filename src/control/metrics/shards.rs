@@ -4,15 +4,11 @@
 //! terms of a shard come from one reading, so promise 3 can be checked from one scrape.
 
 use std::fmt;
+use std::sync::Arc;
 
-use super::page::Page;
-use crate::shard::stats::Ledger;
+use super::page::{Kind, Page};
+use crate::shard::stats::{Ledger, Stats};
 use crate::subscriber::close::CloseReason;
-
-enum Kind {
-    Counter,
-    Gauge,
-}
 
 struct Term {
     kind: Kind,
@@ -35,16 +31,23 @@ pub(super) fn write(ledgers: &[Ledger], page: &mut Page<'_>) -> fmt::Result {
     let Some(first) = terms.first() else { return Ok(()) };
     for (place, term) in first.iter().enumerate() {
         let values = terms.iter().enumerate().map(|(shard, terms)| (shard, terms[place].value));
-        match term.kind {
-            Kind::Counter => page.counters(term.name, term.help, "shard", values)?,
-            Kind::Gauge => page.gauges(term.name, term.help, "shard", values)?,
-        }
+        page.family(term.kind, term.name, term.help, "shard", values)?;
     }
     let closed = ledgers.iter().enumerate().flat_map(|(shard, ledger)| {
         CloseReason::ALL.map(|reason| (shard, reason.label(), ledger.closed[reason.index()]))
     });
     let help = "Subscribers ended, by reason.";
     page.counters_by_two("tapecast_shard_closed_subscribers", help, ("shard", "reason"), closed)
+}
+
+/// How long records took on their way, told apart by the label `shard`.
+pub(super) fn write_latencies(shards: &[Arc<Stats>], page: &mut Page<'_>) -> fmt::Result {
+    let drain = shards.iter().map(|stats| stats.drain.snapshot()).enumerate();
+    let help = "Age of a record, from its batch's reading at ingest to the shard's drain.";
+    page.histograms("tapecast_shard_drain_seconds", help, "shard", drain)?;
+    let send = shards.iter().map(|stats| stats.send.snapshot()).enumerate();
+    let help = "Time from a drain to the end of its sends, once for each delivery of the fast path.";
+    page.histograms("tapecast_shard_send_seconds", help, "shard", send)
 }
 
 /// Every term but `closed`, which has a label of its own.

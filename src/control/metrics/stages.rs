@@ -6,7 +6,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Sources;
-use super::page::Page;
+use super::page::{Kind, Page};
+use crate::clock::monotonic_ns;
 use crate::ingest::RefusalCode;
 use crate::{front, ingest};
 
@@ -30,12 +31,20 @@ pub(super) fn write_ingest(stats: &ingest::Stats, page: &mut Page<'_>) -> fmt::R
         ("tapecast_ingest_broken_connections", "Connections closed because they broke HTTP or the WebSocket's protocol.", &stats.broken),
         ("tapecast_ingest_bad_requests", "HTTP requests refused whole: unknown path, wrong method, no sound handshake.", &stats.bad_requests),
         ("tapecast_ingest_expired_channels", "Channels that expired.", &stats.expired),
+        ("tapecast_ingest_told_stale", "Times that a channel was told stale.", &stats.told_stale),
+        ("tapecast_ingest_told_live", "Times that a stale channel was told live again.", &stats.told_live),
     ] {
         page.counter(name, help, read(count))?;
     }
     let refused = RefusalCode::ALL.map(|code| (code.as_str(), read(&stats.refused[code as usize])));
-    page.counters("tapecast_ingest_refused_records", "Records refused, by code.", "code", refused)?;
+    page.family(Kind::Counter, "tapecast_ingest_refused_records", "Records refused, by code.", "code", refused)?;
+    page.histogram(
+        "tapecast_ingest_publish_seconds",
+        "Time from reading a record's batch to publishing it.",
+        &stats.publish.snapshot(),
+    )?;
     page.gauge("tapecast_ingest_connections", "Feed connections now.", read(&stats.connections))?;
+    page.gauge("tapecast_ingest_stale_channels", "Channels that are stale now.", read(&stats.stale_channels))?;
     page.gauge("tapecast_ingest_ordinal", "Newest ordinal published.", read(&stats.ordinal))
 }
 
@@ -57,7 +66,9 @@ pub(super) fn write_front(stats: &front::Stats, page: &mut Page<'_>) -> fmt::Res
         ("descriptors", read(&stats.refused_descriptors)),
         ("busy", read(&stats.refused_busy)),
     ];
-    page.counters("tapecast_front_refused_connections", "Connections refused, by limit.", "limit", refused)?;
+    page.family(
+        Kind::Counter, "tapecast_front_refused_connections", "Connections refused, by limit.", "limit", refused,
+    )?;
     page.gauge("tapecast_front_connections", "Connections now, handed over included.", read(&stats.connections))
 }
 
@@ -67,11 +78,4 @@ pub(super) fn write_ring(sources: &Sources, page: &mut Page<'_>) -> fmt::Result 
     page.gauge("tapecast_ring_history_seconds", "How far the ring's history reaches back.", seconds)?;
     page.gauge("tapecast_ring_size_bytes", "Size of the ring.", sources.ring_bytes as u64)?;
     page.gauge("tapecast_channel_count", "Channels that exist.", sources.catalogue.len() as u64)
-}
-
-/// The clock of the ring's entries.
-fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
 }

@@ -102,6 +102,13 @@ impl Index {
         plain.chain(self.by_alias.get(label).copied()).find(|&slot| self.has_slot(cohort, slot))
     }
 
+    /// The slots that only patterns have joined: those whose channel exists, or has expired.
+    pub(in crate::shard) fn joined(&self, cohort: CohortId, exists: bool) -> impl Iterator<Item = SlotId> {
+        let of = self.cohort(cohort);
+        let joined = of.slots.iter().copied().filter(|&slot| !of.is_named(slot));
+        joined.filter(move |&slot| self.slot(slot).channel.is_some() == exists)
+    }
+
     /// Whether records of some channel are to come at a chosen rate: then its one member is served singly.
     pub(in crate::shard) fn is_rated(&self, cohort: CohortId) -> bool {
         let of = self.cohort(cohort);
@@ -186,10 +193,8 @@ impl Index {
             return;
         }
         let key = self.key(cohort);
-        if !self.cohorts.by_key.contains_key(&key) {
-            self.cohorts.by_key.insert(key, cohort);
-            self.cohorts.slab[cohort as usize].open = true;
-        }
+        let opened = *self.cohorts.by_key.entry(key).or_insert(cohort);
+        self.cohorts.slab[cohort as usize].open = opened == cohort;
     }
 
     /// Adds a pattern at a rate to a cohort of one, in the place of the same pattern at another rate.
@@ -241,7 +246,7 @@ impl Index {
     }
 
     /// The rate at which a cohort's patterns want a channel, the fastest of those that match. `None`: none matches.
-    pub(in crate::shard) fn rate(
+    pub(in crate::shard) fn wanted_rate(
         &self,
         cohort: CohortId,
         name: &ChannelName,

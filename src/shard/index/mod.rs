@@ -135,8 +135,6 @@ pub(super) struct Index {
     channels: Vec<Seen>,
     cohorts: Cohorts,
     patterns: Patterns,
-    /// Names of channels that are no more, and that patterns may have joined.
-    gone: Vec<ChannelName>,
 }
 
 impl Index {
@@ -216,33 +214,13 @@ impl Index {
     /// A channel is no more; its slots remember how far it came.
     fn forget(&mut self, index: u32) {
         let seen = std::mem::take(&mut self.channels[index as usize]);
-        let Some(first) = seen.slot else { return };
-        if !self.patterns.is_empty() {
-            self.gone.push(self.slot(first).source.clone());
-        }
-        let mut next = Some(first);
+        let mut next = seen.slot;
         while let Some(slot) = next {
             let slot = &mut self.slots[slot as usize];
             slot.channel = None;
             slot.past = slot.past.max(seen.sequence);
             next = slot.next;
         }
-    }
-
-    /// Slots that only patterns joined, of channels that are no more: each with its cohorts. They are to leave.
-    pub(super) fn take_gone(&mut self) -> Vec<(SlotId, CohortId)> {
-        let mut leaving = Vec::new();
-        for name in std::mem::take(&mut self.gone) {
-            let slots = self.slots_named(&name).filter(|&slot| self.slot(slot).channel.is_none());
-            for slot in slots {
-                let cohorts = self.slot(slot).cohorts.iter().copied();
-                let joined = cohorts.filter(|&cohort| !self.cohort(cohort).is_named(slot));
-                leaving.extend(joined.map(|cohort| (slot, cohort)));
-            }
-        }
-        leaving.sort_unstable();
-        leaving.dedup();
-        leaving
     }
 
     /// A slot's channel, if there is one, and the last sequence drained of it.
@@ -259,6 +237,11 @@ impl Index {
     /// The first slot of a channel; none where nobody subscribes to it.
     pub(super) fn first_slot_of(&self, id: ChannelId) -> Option<SlotId> {
         self.channels.get(id.index as usize).filter(|seen| seen.generation == id.generation)?.slot
+    }
+
+    /// Whether somebody subscribes to the channel at this place.
+    pub(super) fn is_subscribed(&self, place: u32) -> bool {
+        self.channels.get(place as usize).is_some_and(|seen| seen.slot.is_some())
     }
 
     /// The slots of a name; none where nobody subscribes to it.

@@ -37,10 +37,6 @@ impl Patterns {
         })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     pub(super) fn pattern(&self, id: PatternId) -> &ChannelPattern {
         &self.entries[id as usize].pattern
     }

@@ -150,7 +150,7 @@ impl Pair {
                 assert!(is_wanted && self.channels[place].sequence == 0, "held without need");
                 self.index.enter(info.id, Some(&info));
                 for cohort in self.index.cohorts_matching(&info.name) {
-                    self.join(cohort, &info);
+                    self.join(cohort, place);
                 }
                 self.index.meet(info.id, || None).expect("a channel is held once")
             }
@@ -167,19 +167,17 @@ impl Pair {
         }
         self.index.expire(self.id(place));
         self.channels[place] = Channel { generation: generation + 1, ..Channel::default() };
-        for (slot, cohort) in self.index.take_gone() {
-            assert!(self.index.remove(cohort, slot));
-        }
     }
 
     /// Joins a channel because a pattern matches.
-    fn join(&mut self, cohort: CohortId, info: &ChannelInfo) {
-        let every_ms = self.index.rate(cohort, &info.name, None).unwrap();
-        let before = self.index.find(cohort, &info.name);
+    fn join(&mut self, cohort: CohortId, place: usize) {
+        let (name, info) = (name(place), self.info(place));
+        let every_ms = self.index.wanted_rate(cohort, &name, None).unwrap();
+        let before = self.index.find(cohort, &name);
         if before.is_some_and(|slot| self.index.cohort(cohort).is_named(slot)) {
             return;
         }
-        let slot = self.index.intern(SlotKey::of(&info.name, every_ms), RULE, Some(info));
+        let slot = self.index.intern(SlotKey::of(&name, every_ms), RULE, info.as_ref());
         self.index.add(cohort, slot, false);
         before.filter(|&before| before != slot).map(|before| self.index.remove(cohort, before));
     }
@@ -194,8 +192,8 @@ impl Pair {
                 self.naive.get_mut(&who).unwrap().patterns.insert(of, RATES[rate]);
                 self.index.add_pattern(own, &pattern(of), RATES[rate]);
                 let matching = (0..NAMES.len()).filter(|&place| pattern(of).matches(&name(place)));
-                let infos: Vec<_> = matching.filter_map(|place| self.info(place)).collect();
-                infos.iter().for_each(|info| self.join(own, info));
+                let exist: Vec<_> = matching.filter(|&place| self.channels[place].exists).collect();
+                exist.into_iter().for_each(|place| self.join(own, place));
             }
             Step::RemovePattern(_, of) => self.remove_pattern(who, own, of),
             Step::Reshape(_, to) => {
@@ -240,10 +238,10 @@ impl Pair {
         let found = self.index.find(own, &name(place)).filter(|&it| self.index.cohort(own).is_named(it));
         assert_eq!(found.is_some(), had);
         let Some(slot) = found else { return };
-        match self.info(place).filter(|_| self.index.rate(own, &name(place), None).is_some()) {
-            Some(info) if self.index.slot(slot).channel.is_some() => {
+        match self.info(place).filter(|_| self.index.wanted_rate(own, &name(place), None).is_some()) {
+            Some(_) if self.index.slot(slot).channel.is_some() => {
                 self.index.unname(own, slot);
-                self.join(own, &info);
+                self.join(own, place);
             }
             _ => assert!(self.index.remove(own, slot)),
         }
@@ -259,7 +257,7 @@ impl Pair {
         let joined: Vec<_> = slots.into_iter().filter(|slot| joined(&self.index, slot)).collect();
         let sources: Vec<_> = joined.iter().map(|&slot| self.index.slot(slot).source.clone()).collect();
         for (&slot, source) in joined.iter().zip(&sources) {
-            if self.index.rate(own, source, Some(&pattern(of))).is_none() {
+            if self.index.wanted_rate(own, source, Some(&pattern(of))).is_none() {
                 assert!(self.index.remove(own, slot));
             }
         }
@@ -267,20 +265,23 @@ impl Pair {
         for source in &sources {
             if self.index.find(own, source).is_some() {
                 let place = NAMES.iter().position(|name| *name == source.as_str()).unwrap();
-                let info = self.info(place).unwrap();
-                self.join(own, &info);
+                self.join(own, place);
             }
         }
     }
 
-    /// Whom a record of a channel reaches, at which rate, in which shape, and under which name.
+    /// Whom a record of a channel reaches, at which rate, in which shape, and under which name. Those who joined by a pattern a channel
+    /// that has expired are left out.
     fn reached(&self, place: usize) -> Vec<(u32, u32, usize, String)> {
         let mut reached = Vec::new();
         for slot in self.index.slots_named(&name(place)) {
-            let slot = self.index.slot(slot);
+            let (id, slot) = (slot, self.index.slot(slot));
             for &cohort in &slot.cohorts {
                 let cohort = self.index.cohort(cohort);
                 assert!(slot.wants(cohort.shape));
+                if self.channels[place].sequence == 0 && !cohort.is_named(id) {
+                    continue;
+                }
                 let label = slot.name.as_str();
                 reached.extend(
                     cohort
@@ -310,9 +311,9 @@ impl Pair {
     }
 
     fn check(&self) {
-        for place in 0..NAMES.len() {
+        for (place, text) in NAMES.iter().enumerate() {
             if !self.channels[place].exists || self.channels[place].sequence > 0 {
-                assert_eq!(self.reached(place), self.expected(place), "{}", NAMES[place]);
+                assert_eq!(self.reached(place), self.expected(place), "{text}");
             }
             self.check_slots(place);
         }
@@ -430,5 +431,12 @@ proptest! {
         prop_assert_eq!(pair.index.cohorts_len(), 1);
         pair.step(&Step::Expire(later));
         pair.check();
+    }
+}
+
+impl Index {
+    /// A slot's subscribers have chosen a rate.
+    pub(in crate::shard) fn rate(&mut self, slot: SlotId, every_ms: u32) {
+        self.slots[slot as usize].every_ms = every_ms;
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 /// A frame of so many bytes was torn for a subscriber off the fast path.
 fn tear(bench: &mut Bench, id: u32, bytes: usize) {
     bench.shard.leave_fast_path(id);
-    bench.shard.members[id as usize].outbox.as_mut().unwrap().tear(&vec![0; bytes], true);
+    bench.shard.members[id as usize].outbox.as_mut().unwrap().tear(&vec![0; bytes], true, 0);
     bench.shard.ledger.matched += 1;
     bench.shard.ledger.pending += 1;
     bench.shard.is_torn_now(id, bytes);
@@ -166,4 +166,20 @@ fn the_walk_after_a_lap_goes_on_however_much_the_cycle_put_aside() {
     bench.shard.finish_cycle();
     bench.shard.walk_on();
     assert!(bench.shard.walk.is_none());
+}
+
+#[test]
+fn a_shard_that_was_held_up_reads_pongs_before_it_judges() {
+    let mut bench = Bench::new();
+    let mut client = bench.subscriber(&[]);
+    let _mute = bench.subscriber(&[]);
+    bench.turn_after(61_000);
+    client.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).unwrap();
+    bench.turn_after(200_000);
+    let asked = bench.shard.members[FIRST as usize].unanswered_since;
+    assert_eq!(asked, Some(bench.now), "its pong was read, and it is asked again");
+    assert_eq!(bench.shard.ledger.closed[CloseReason::PongTimeout.index()], 0);
+    bench.turn_after(5001);
+    assert_eq!(bench.shard.ledger.closed[CloseReason::PongTimeout.index()], 1);
+    assert_eq!(bench.shard.members.len(), 1);
 }

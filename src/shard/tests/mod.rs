@@ -7,7 +7,10 @@ mod basics;
 mod holes;
 mod laid;
 mod rated;
+mod resume;
 mod slow;
+mod subscribe;
+mod tally;
 
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
@@ -21,10 +24,12 @@ use super::mailbox::{Mailbox, Newborn};
 use super::worker::{Seat, Shard};
 use super::*;
 use crate::channel::{Catalogue, ChannelId, ChannelName, DeliveryRules};
+use crate::dialect::shape::GapReason;
 use crate::dialect::{self, Opening, Shape, Subscribe, Wanted};
 use crate::record::{Format, Head};
 use crate::ring::{self, Kind, Publisher, Stamp};
-use crate::subscriber::outbox::Outbox;
+use crate::subscriber::close::CloseReason;
+use crate::subscriber::outbox::{Outbox, Stop, Stretch};
 use crate::subscriber::socket::Connection;
 
 const RING_BYTES: usize = 1 << 16;
@@ -40,6 +45,8 @@ struct Bench {
     ordinal: u64,
     /// Milliseconds; it goes on only where a test says so.
     now: u64,
+    /// Sequence of the last record of a channel that nobody wants.
+    noise: u64,
 }
 
 impl Bench {
@@ -64,12 +71,12 @@ impl Bench {
         let (reader, names) = (ring.reader(0), Arc::clone(&catalogue));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let shard = Shard::new(options, seat, reader, names, "epoch".into());
-        Self { runtime, shard, mailbox, publisher, catalogue, ordinal: 0, now: 0 }
+        Self { runtime, shard, mailbox, publisher, catalogue, ordinal: 0, now: 0, noise: 0 }
     }
 
     /// Publishes a channel's next record, of so many bytes.
     fn publish(&mut self, name: &str, id: (u32, u32), sequence: u64, bytes: usize) {
-        let payload = format!("{}{sequence}", "0".repeat(bytes - sequence.to_string().len()));
+        let payload = format!("{}{sequence}", "7".repeat(bytes - sequence.to_string().len()));
         self.publish_payload(name, id, sequence, &payload);
     }
 
@@ -131,6 +138,7 @@ impl Bench {
         let newborn = Newborn {
             socket: Connection::Tcp(socket),
             peer,
+            agent: None,
             read_ahead: Vec::new(),
             opening,
             permit: Box::new(()),
@@ -174,9 +182,33 @@ impl Bench {
         self.turn();
     }
 
+    /// Publishes so much, with turns between, that what was drained before leaves the ring.
+    fn overwrite(&mut self) {
+        for _ in 0..20 {
+            let first = self.noise + 1;
+            self.noise += 10;
+            for sequence in first..=self.noise {
+                self.publish("noise@trade", (0, 0), sequence, BODY_BYTES_MAX - Head::BYTES);
+            }
+            self.turn();
+        }
+    }
+
+    /// Records of a channel above `base`, with stops at these sequences.
+    fn stretch(&self, name: &str, base: u64, stops: &[u64]) -> Stretch {
+        let channel = self.catalogue.find(name).unwrap().id.index;
+        let ring = self.shard.reader.ring();
+        let newest = ring.latest(channel).unwrap();
+        let mut found: Vec<_> =
+            ring.walk_back(&newest, base).filter(|e| stops.contains(&e.sequence)).collect();
+        found.reverse();
+        let stops = found.iter().map(|e| Stop { position: e.position, sequence: e.sequence }).collect();
+        Stretch { slot: self.slot(name), base, stops }
+    }
+
     /// The slot of a name that somebody subscribes to.
     fn slot(&self, name: &str) -> u32 {
-        self.shard.index.find(&ChannelName::parse(name).unwrap()).unwrap()
+        self.shard.index.slots_named(&ChannelName::parse(name).unwrap()).next().unwrap()
     }
 }
 

@@ -1,1 +1,152 @@
+//! Chosen rates, and channels whose waiting records are merged.
 
+use super::*;
+use crate::channel::{Delivery, Merge, Rule};
+
+fn rules(merge: Merge) -> DeliveryRules {
+    DeliveryRules::new([("*".into(), Rule::new(Delivery::Merge(merge)))])
+}
+
+impl Bench {
+    /// The first subscriber gets a channel at most once in this time.
+    fn rate(&mut self, name: &str, every_ms: u32) {
+        let slot = self.slot(name);
+        self.shard.index.rate(slot, every_ms);
+        self.shard.note_rates(FIRST);
+    }
+
+    /// Records of a channel of arrays, each with a symbol of its own.
+    fn publish_arrays(&mut self, sequences: std::ops::RangeInclusive<u64>) {
+        for sequence in sequences {
+            let payload = format!(r#"[{{"s":"S{}","c":"{sequence}"}}]"#, sequence % 2);
+            self.publish_payload("!m@arr", (1, 0), sequence, &payload);
+        }
+    }
+}
+
+#[test]
+fn the_first_change_goes_at_once_and_the_last_one_at_the_end_of_the_window() {
+    let mut bench = Bench::new();
+    let mut client = bench.subscriber(&["a@ticker"]);
+    bench.rate("a@ticker", 250);
+    bench.publish("a@ticker", (0, 0), 1, 1);
+    bench.turn();
+    assert_eq!(told(&mut client, 2), ["hello", "1"]);
+    bench.publish("a@ticker", (0, 0), 2, 1);
+    bench.turn_after(100);
+    bench.publish("a@ticker", (0, 0), 3, 1);
+    bench.turn_after(149);
+    assert_eq!((bench.shard.ledger.delivered, bench.shard.ledger.pending), (1, 1), "the window is not over");
+    bench.turn_after(1);
+    assert_eq!(told(&mut client, 1), ["3+1"]);
+    bench.turn_after(10_000);
+    bench.publish("a@ticker", (0, 0), 4, 1);
+    bench.turn();
+    assert_eq!(told(&mut client, 1), ["4"], "after a quiet window");
+    bench.publish("a@ticker", (0, 0), 5, 1);
+    bench.turn_after(1);
+    assert_eq!(bench.shard.ledger.pending, 1);
+    bench.turn_after(249);
+    assert_eq!(told(&mut client, 1), ["5"], "nothing follows it, and it is not left out");
+    bench.assert_adds_up();
+}
+
+#[test]
+fn who_chose_a_rate_is_off_the_fast_path_until_it_chose_none() {
+    let mut bench = Bench::new();
+    let mut client = bench.subscriber(&["a@ticker"]);
+    bench.rate("a@ticker", 50);
+    bench.turn_after(5000);
+    assert_eq!((bench.shard.ledger.rated, bench.shard.ledger.slow), (1, 1));
+    let other = bench.shard.members[FIRST as usize].cohort.unwrap();
+    assert!(bench.shard.fanout.is_single(other));
+    bench.rate("a@ticker", 0);
+    bench.turn();
+    assert_eq!((bench.shard.ledger.rated, bench.shard.ledger.slow), (0, 0));
+    bench.publish("a@ticker", (0, 0), 1, 1);
+    bench.turn();
+    assert_eq!(told(&mut client, 2), ["hello", "1"]);
+    bench.rate("a@ticker", 50);
+    bench.shard.bury(FIRST, CloseReason::ClientVanished);
+    assert_eq!((bench.shard.ledger.rated, bench.shard.ledger.slow), (0, 0));
+}
+
+#[test]
+fn a_rated_channel_is_encoded_for_nobody_else() {
+    let mut bench = Bench::new();
+    let _client = bench.subscriber(&["a@ticker"]);
+    bench.rate("a@ticker", 250);
+    (1..=50).for_each(|sequence| bench.publish("a@ticker", (0, 0), sequence, 2));
+    bench.turn();
+    assert_eq!((bench.shard.ledger.encoded, bench.shard.ledger.encoded_singly), (0, 1));
+    assert_eq!((bench.shard.ledger.delivered, bench.shard.ledger.conflated), (1, 49));
+}
+
+#[test]
+fn waiting_records_of_a_merging_channel_are_sent_as_one() {
+    let mut bench = Bench::ruled(options(), rules(Merge::BinanceArray));
+    let mut client = bench.subscriber(&["!m@arr"]);
+    bench.publish_arrays(1..=2);
+    bench.turn();
+    assert_eq!(told(&mut client, 3), ["hello", "1", "2"], "who keeps up gets each");
+    bench.block(FIRST);
+    bench.publish_arrays(3..=7);
+    bench.turn();
+    assert_eq!(bench.shard.ledger.pending, 5);
+    bench.unblock(FIRST);
+    let merged = messages(&mut client, 1).remove(0);
+    assert_eq!((&merged["seq"], &merged["skipped"], &merged["merged"]), (&7.into(), &4.into(), &true.into()));
+    let symbols =
+        |data: &Value| data.as_array().unwrap().iter().map(|one| one["c"].clone()).collect::<Vec<_>>();
+    let mut values = symbols(&merged["data"]);
+    values.sort_by_key(ToString::to_string);
+    assert_eq!(values, ["6", "7"], "each symbol's newest");
+    assert_eq!((bench.shard.ledger.merged, bench.shard.ledger.delivered), (4, 3));
+    bench.assert_adds_up();
+}
+
+#[test]
+fn a_long_run_is_merged_a_bounded_piece_at_a_time() {
+    let mut bench = Bench::with(1 << 20, BODY_BYTES_MAX, options(), rules(Merge::BinanceArray));
+    let mut client = bench.subscriber(&["!m@arr"]);
+    bench.block(FIRST);
+    bench.publish_arrays(1..=600);
+    while bench.shard.ledger.seen < 600 {
+        bench.turn();
+    }
+    bench.unblock(FIRST);
+    assert_eq!(told(&mut client, 4), ["hello", "256m255", "512m255", "600m87"]);
+    bench.assert_adds_up();
+}
+
+#[test]
+fn what_of_a_run_has_left_the_ring_is_a_gap_and_the_rest_is_merged() {
+    let mut bench = Bench::ruled(options(), rules(Merge::BinanceArray));
+    let mut client = bench.subscriber(&["!m@arr"]);
+    bench.block(FIRST);
+    bench.publish_arrays(1..=5);
+    bench.overwrite();
+    bench.publish_arrays(6..=8);
+    bench.turn();
+    bench.unblock(FIRST);
+    assert_eq!(told(&mut client, 3), ["hello", "1-4 slow", "8m3"], "the fifth was refreshed");
+    assert_eq!(bench.shard.ledger.dropped, 4);
+    bench.assert_adds_up();
+}
+
+#[test]
+fn a_closed_bar_is_never_replaced_within_a_window() {
+    let mut bench = Bench::ruled(options(), rules(Merge::BinanceKline));
+    let mut client = bench.subscriber(&["a@kline_1m"]);
+    bench.rate("a@kline_1m", 1000);
+    for (sequence, is_closed) in (1..).zip([false, false, true, false, false]) {
+        let payload = format!(r#"{{"k":{{"x":{is_closed}}}}}"#);
+        bench.publish_payload("a@kline_1m", (0, 0), sequence, &payload);
+        bench.turn();
+    }
+    assert_eq!(told(&mut client, 2), ["hello", "1"]);
+    bench.turn_after(1000);
+    assert_eq!(told(&mut client, 2), ["3+1", "5+1"]);
+    assert_eq!((bench.shard.ledger.conflated, bench.shard.ledger.merged), (2, 0));
+    bench.assert_adds_up();
+}

@@ -53,10 +53,6 @@ impl<T> BySlot<T> {
         Some(value)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
     pub(super) fn clear(&mut self) {
         self.order.clear();
         self.values.clear();

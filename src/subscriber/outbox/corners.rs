@@ -15,21 +15,21 @@ fn record(slot: Slot, sequence: u64) -> Waiting {
 #[test]
 fn a_torn_record_waits_until_its_last_byte() {
     let mut outbox = Outbox::default();
-    outbox.tear(b"rest", true);
+    outbox.tear(b"rest", true, 0);
     assert_eq!(outbox.pending(), 1);
     assert!(!outbox.torn_taken(3));
     assert_eq!((outbox.torn(), outbox.pending()), (&b"t"[..], 1));
     assert!(outbox.torn_taken(1));
-    assert!(outbox.pending() == 0 && !outbox.has_ready());
+    assert!(outbox.pending() == 0 && outbox.torn().is_empty());
 }
 
 #[test]
 fn a_torn_notice_is_no_record() {
     let mut outbox = Outbox::default();
-    outbox.tear(b"rest", false);
-    assert!(outbox.has_ready() && outbox.pending() == 0);
+    outbox.tear(b"rest", false, 0);
+    assert_eq!(outbox.pending(), 0);
     assert!(!outbox.torn_taken(4), "no record was delivered by it");
-    assert!(!outbox.has_ready());
+    assert!(outbox.torn().is_empty());
 }
 
 #[test]
@@ -78,5 +78,5 @@ fn a_mark_keeps_its_base_and_its_window_when_the_rate_changes() {
     outbox.move_slot(2, 3, pace(0, 1020));
     assert_eq!(outbox.mark(0), Some(&Mark::Newest { slot: 3, base: 5, last: 6 }));
     assert_eq!(outbox.withdraw(3), 1);
-    assert!(!outbox.has_ready() && !outbox.has_parked());
+    assert!(outbox.mark(0).is_none() && !outbox.has_parked());
 }

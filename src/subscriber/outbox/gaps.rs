@@ -50,10 +50,6 @@ impl Gaps {
         self.0.remove(slot)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

@@ -79,8 +79,8 @@ pub enum Taken {
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     marks: HashMap<Slot, Mark, RandomState>,
-    /// In the order in which they were set or their time came.
-    ready: VecDeque<Slot>,
+    /// In the order in which they were set or their time came, with when that was.
+    ready: VecDeque<(Slot, u64)>,
     /// By their time.
     parked: BTreeSet<(u64, Slot)>,
     /// When a rated channel was last sent.
@@ -89,9 +89,14 @@ pub(super) struct Marks {
 
 impl Marks {
     /// A channel is to be sent as it is now, at once.
-    pub(super) fn snapshot(&mut self, slot: Slot) {
+    pub(super) fn snapshot(&mut self, slot: Slot, now: u64) {
         self.marks.insert(slot, Mark::Snapshot(slot));
-        self.ready.push_back(slot);
+        self.ready.push_back((slot, now));
+    }
+
+    /// Since when the first of those that are ready waits. One that is parked waits because its subscriber chose so.
+    pub(super) fn waiting_since(&self) -> Option<u64> {
+        self.ready.front().map(|&(_, since)| since)
     }
 
     /// A record of a `latest` channel came.
@@ -128,7 +133,7 @@ impl Marks {
             self.parked.insert((due, slot));
             return Taken::Parked;
         }
-        self.ready.push_back(slot);
+        self.ready.push_back((slot, pace.now));
         Taken::Waits
     }
 
@@ -152,7 +157,7 @@ impl Marks {
         let before = self.ready.len();
         while let Some(&(_, slot)) = self.parked.first().filter(|(due, _)| *due <= now) {
             self.parked.pop_first();
-            self.ready.push_back(slot);
+            self.ready.push_back((slot, now));
         }
         self.ready.len() > before
     }
@@ -168,12 +173,12 @@ impl Marks {
 
     /// The `place`-th of those that are ready.
     pub(super) fn at(&self, place: usize) -> Option<&Mark> {
-        self.marks.get(self.ready.get(place)?)
+        self.marks.get(&self.ready.get(place)?.0)
     }
 
     /// The first of those that are ready, where it is a run of records.
     pub(super) fn first_run(&mut self) -> Option<&mut Stretch> {
-        match self.marks.get_mut(self.ready.front()?)? {
+        match self.marks.get_mut(&self.ready.front()?.0)? {
             Mark::Merge(run) => Some(run),
             Mark::Snapshot(_) | Mark::Newest { .. } => None,
         }
@@ -181,7 +186,7 @@ impl Marks {
 
     /// The first of those that are ready was sent, or is not to be sent.
     pub(super) fn pop(&mut self) {
-        if let Some(slot) = self.ready.pop_front() {
+        if let Some((slot, _)) = self.ready.pop_front() {
             self.marks.remove(&slot);
         }
     }
@@ -189,7 +194,7 @@ impl Marks {
     /// Takes a channel's mark away; the mark. When it was sent last is kept.
     pub(super) fn take(&mut self, slot: Slot) -> Option<Mark> {
         let mark = self.marks.remove(&slot)?;
-        self.ready.retain(|&other| other != slot);
+        self.ready.retain(|&(other, _)| other != slot);
         self.parked.retain(|&(_, other)| other != slot);
         Some(mark)
     }
@@ -212,10 +217,6 @@ impl Marks {
 
     pub(super) fn records(&self) -> u64 {
         self.marks.values().map(Mark::records).sum()
-    }
-
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
     }
 
     pub(super) fn has_parked(&self) -> bool {

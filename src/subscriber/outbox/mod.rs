@@ -60,6 +60,8 @@ struct Torn {
     rest: Vec<u8>,
     /// It is a record, which waits until the last byte is taken.
     is_record: bool,
+    /// When it was torn, in the shard's milliseconds.
+    since_ms: u64,
 }
 
 /// What waits for one subscriber.
@@ -99,10 +101,10 @@ impl Outbox {
     }
 
     /// Keeps the rest of a frame that was cut: a record's, which then waits on, or one that counts as no record.
-    pub fn tear(&mut self, rest: &[u8], is_record: bool) {
+    pub fn tear(&mut self, rest: &[u8], is_record: bool, now_ms: u64) {
         debug_assert!(self.torn.rest.is_empty(), "a second frame was begun before the first was finished");
         self.torn.rest.extend_from_slice(rest);
-        self.torn.is_record = is_record;
+        (self.torn.is_record, self.torn.since_ms) = (is_record, now_ms);
     }
 
     /// The rest of the torn frame.
@@ -132,17 +134,6 @@ impl Outbox {
     pub fn control_taken(&mut self, bytes: usize) {
         self.control.drain(..bytes);
     }
-
-    /// Whether something could be sent now.
-    #[must_use]
-    pub fn has_ready(&self) -> bool {
-        let bytes = !(self.torn.rest.is_empty() && self.control.is_empty());
-        bytes || !self.notices.is_empty() || !self.gaps.is_empty() || self.has_ready_records()
-    }
-
-    fn has_ready_records(&self) -> bool {
-        !self.resumes.is_empty() || self.marks.has_ready() || !self.queue.is_empty()
-    }
 }
 
 /// What comes in.
@@ -157,15 +148,10 @@ impl Outbox {
         self.resumes.push_back(missed);
     }
 
-    /// These will not come: told before anything of the channel that is marked or queued.
-    pub fn lose(&mut self, gap: Gap) {
-        self.gaps.add(gap);
-    }
-
     /// The channel's newest record is to be sent as a snapshot, which stands for all that waits of it; how many records that was.
-    pub fn snapshot(&mut self, slot: Slot) -> u64 {
+    pub fn snapshot(&mut self, slot: Slot, now_ms: u64) -> u64 {
         let replaced = self.withdraw_records(slot);
-        self.marks.snapshot(slot);
+        self.marks.snapshot(slot, now_ms);
         replaced
     }
 
@@ -347,6 +333,17 @@ impl Outbox {
     /// A channel was sent: its next window begins.
     pub fn was_sent(&mut self, slot: Slot, pace: Pace) {
         self.marks.was_sent(slot, pace);
+    }
+
+    /// Since when the oldest of the records that wait for the socket does. `came_at`: when the record at a position did.
+    #[must_use]
+    pub fn waiting_since(&self, came_at: impl Fn(u64) -> u64) -> Option<u64> {
+        let torn = (!self.torn.rest.is_empty()).then_some(self.torn.since_ms);
+        let queued = (0..).map_while(|place| self.queue.at(place)).find_map(|waiting| match waiting {
+            Waiting::Record(record) => Some(came_at(record.position)),
+            Waiting::Gap(_) => None,
+        });
+        [torn, self.marks.waiting_since(), queued].into_iter().flatten().min()
     }
 
     /// When something that is parked is due.

@@ -112,10 +112,6 @@ impl Queue {
         self.bytes
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
