@@ -22,8 +22,24 @@ pub enum Planted {
     SkippedUntold,
     /// What waits of a channel stays when it is unsubscribed.
     WithdrawLeaves,
-    /// A value that is replaced while it waits is not counted.
-    ConflatedUncounted,
+    /// Records that are lost to a slow subscriber are not told.
+    GapUntold,
+    /// A gap begins one record too late.
+    GapOffByOne,
+    /// Records that are dropped past the bound are not counted.
+    DropUncounted,
+    /// What comes within a chosen time is forgotten, not sent at its end.
+    RateLosesLast,
+    /// A chosen time is not kept.
+    RateTooFast,
+    /// A channel that appears is not joined by whose pattern it matches.
+    PatternMissesNew,
+    /// A merged record does not hold what its first one said.
+    MergeForgetsFirst,
+    /// What was read ahead of the cursor is forgotten before the cursor met it.
+    AfterForgotten,
+    /// The state of a channel is not told to who is slow.
+    StatusLost,
     /// What was lost to a lap is not looked for.
     WalkForgotten,
     /// A socket that has room again is not looked at.
@@ -41,7 +57,15 @@ impl Planted {
         Self::TwiceOnJoining,
         Self::SkippedUntold,
         Self::WithdrawLeaves,
-        Self::ConflatedUncounted,
+        Self::GapUntold,
+        Self::GapOffByOne,
+        Self::DropUncounted,
+        Self::RateLosesLast,
+        Self::RateTooFast,
+        Self::PatternMissesNew,
+        Self::MergeForgetsFirst,
+        Self::AfterForgotten,
+        Self::StatusLost,
         Self::WalkForgotten,
         Self::WakeLost,
     ];

@@ -391,14 +391,15 @@ impl Client {
         {
             return Err(format!("{} stands at {stands_at}?", channel.name.as_str()));
         }
-        if self.told[place].joined && !self.told[place].waits_for_pattern() {
+        if self.told[place].joined && !self.told[place].waits_for_pattern(channel) {
             return Ok(());
         }
         let resume = ask.resume.as_ref();
         let after = resume.and_then(|(_, places)| places.iter().find(|(known, _)| *known == place));
         let wants_snapshot = ask.snapshot || acked.recovered == Some(false);
         let snapshot = match wants_snapshot && stands_at > 0 {
-            true if self.told[place].waits_for_pattern() => Snapshot::May,
+            _ if self.told[place].joined && self.told[place].snapshot != Snapshot::No => Snapshot::May,
+            true if self.told[place].waits_for_pattern(channel) => Snapshot::May,
             true => Snapshot::Must,
             false => Snapshot::No,
         };

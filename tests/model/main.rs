@@ -122,6 +122,9 @@ fn is_caught(fault: Planted) -> Option<String> {
 
 #[test]
 fn each_planted_fault_is_caught() {
+    for number in 0..CAUGHT_WITHIN / STEPS {
+        live(mix(number)).unwrap_or_else(|why| panic!("without a fault: {why}"));
+    }
     for &fault in Planted::ALL {
         match is_caught(fault) {
             Some(how) => println!("{fault:?}: {how}"),

@@ -77,9 +77,10 @@ impl Told {
         };
     }
 
-    /// A pattern holds it, of which nothing came yet: the shard may not have met it.
-    pub(crate) fn waits_for_pattern(&self) -> bool {
-        self.was_by_pattern && self.last.is_none()
+    /// A pattern holds it, and of the channel that there is now nothing came yet: the shard may not have met it.
+    pub(crate) fn waits_for_pattern(&self, channel: &Channel) -> bool {
+        let first = channel.spans.last().map_or(0, |&(first, _)| first);
+        self.was_by_pattern && self.last.is_none_or(|last| last < first)
     }
 
     /// All that was missed since this sequence follows.
@@ -161,7 +162,7 @@ impl Told {
         if self.snapshot == Snapshot::Must && !began_anew {
             return Err("a record before the snapshot".to_owned());
         }
-        let most = if began_anew { first - 1 } else { self.most };
+        let most = if began_anew { self.since.max(first - 1) } else { self.most };
         if base > most {
             return Err(format!("joined at {most}, and the first record goes on from {base}"));
         }
@@ -197,7 +198,7 @@ impl Told {
         let is_next = match self.last {
             Some(last) => from == last + 1 || (is_expired && self.was_by_pattern && from > last),
             // Of a channel that had the name before, this subscriber need not have known.
-            None => from <= self.most + 1 || is_expired || channel.first_of(from) == Some(from),
+            None => from <= self.since + 1 || is_expired || channel.first_of(from) == Some(from),
         };
         if !is_next {
             return Err(format!("a gap that does not begin behind {:?}", self.last));

@@ -56,7 +56,6 @@ pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
 
 /// Any message of the server's, in any dialect.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Message<'a> {
     pub(crate) op: Option<&'a str>,
     pub(crate) id: Option<u64>,
@@ -74,27 +73,18 @@ pub(crate) struct Message<'a> {
     pub(crate) to: Option<u64>,
     pub(crate) reason: Option<&'a str>,
     pub(crate) state: Option<&'a str>,
-    pub(crate) epoch: Option<&'a str>,
     pub(crate) code: Option<&'a str>,
     pub(crate) stream: Option<&'a str>,
     #[serde(borrow)]
     pub(crate) channels: Option<&'a RawValue>,
-    // Nothing depends on these.
-    pub(crate) version: Option<&'a str>,
-    pub(crate) heartbeat_ms: Option<u64>,
-    pub(crate) limits: Option<&'a RawValue>,
-    pub(crate) message: Option<String>,
     pub(crate) result: Option<&'a RawValue>,
     pub(crate) error: Option<&'a RawValue>,
-    pub(crate) in_ms: Option<u64>,
-    pub(crate) reconnect_ms: Option<[u64; 2]>,
 }
 
 /// One element of an acknowledgement.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Acked<'a> {
     pub(crate) channel: Option<&'a str>,
-    pub(crate) pattern: Option<&'a str>,
     pub(crate) seq: Option<u64>,
     pub(crate) recovered: Option<bool>,
 }
