@@ -396,6 +396,9 @@ impl Client {
         }
         let resume = ask.resume.as_ref();
         let after = resume.and_then(|(_, places)| places.iter().find(|(known, _)| *known == place));
+        if self.told[place].joined && after.is_some() && acked.recovered.is_none() {
+            return Ok(());
+        }
         let wants_snapshot = ask.snapshot || acked.recovered == Some(false);
         let snapshot = match wants_snapshot && stands_at > 0 {
             _ if self.told[place].joined && self.told[place].snapshot != Snapshot::No => Snapshot::May,

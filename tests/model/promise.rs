@@ -72,6 +72,9 @@ impl Told {
             since: if most == 0 { ended } else { most },
             snapshot,
             highest: self.highest,
+            // It may have been joined all the time.
+            stale: self.joined && self.stale,
+            was_by_pattern: self.joined && self.was_by_pattern,
             feed_gaps_before: channel.feed_gaps.len(),
             ..Self::default()
         };
