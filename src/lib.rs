@@ -14,10 +14,11 @@
 //! `ingest` ring, record, channel; `dialect` record, channel; `subscriber` dialect, channel; `merge` channel; `shard` ring, record,
 //! channel, dialect, subscriber, merge; `front` ring, record, subscriber, dialect, channel and the shards' mailboxes;
 //! `feed` record, channel; `control` the public faces; `server` all. `ingest`, `shard` and `control` also name `clock` and
-//! `histogram`. No stage names `control`.
+//! `histogram`; `ring`, `subscriber` and `shard` name `fault`. No stage names `control`.
 
 pub mod channel;
 pub mod clock;
+pub mod fault;
 pub mod histogram;
 pub mod record;
 

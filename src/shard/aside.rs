@@ -11,6 +11,7 @@ use super::worker::Shard;
 use crate::channel::{Delivery, OnSlow};
 use crate::dialect::Shape;
 use crate::dialect::shape::Notice;
+use crate::fault::{self, Planted};
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::outbox::{Gap, Loss, Outbox, Overflow, Pace, Queued, Stop, Taken, Waiting};
 
@@ -74,7 +75,9 @@ impl Shard {
             None => self.ledger.abandoned += 1,
         }
         self.ledger.pending -= dropped;
-        self.note(id, Fate::Dropped, dropped);
+        if !fault::is(Planted::DropUncounted) {
+            self.note(id, Fate::Dropped, dropped);
+        }
         match taken {
             Some(Taken::Waits) => {
                 let outbox = self.members[id as usize].outbox.as_ref();

@@ -11,6 +11,7 @@ use super::worker::Shard;
 use crate::channel::ChannelId;
 use crate::dialect::Shape;
 use crate::dialect::shape::{GapReason, Label, Mark as Said, Notice};
+use crate::fault::{self, Planted};
 use crate::ring::{Entry, Lapped};
 use crate::subscriber::outbox::{Loss, Mark, Outbox, Overflow, Queued, Stop, Waiting};
 
@@ -147,6 +148,10 @@ impl Shard {
         self.lay_notices(outbox, shape, batch)?;
         self.lay_missed(outbox, shape, reads, batch)?;
         self.lay_gaps(outbox, shape, batch)?;
+        if fault::is(Planted::SnapshotAfterLive) {
+            self.lay_queue(outbox, shape, reads, batch)?;
+            return self.lay_marks(outbox, shape, reads, batch);
+        }
         self.lay_marks(outbox, shape, reads, batch)?;
         self.lay_queue(outbox, shape, reads, batch)
     }
@@ -234,6 +239,7 @@ impl Shard {
                 return Ok(());
             };
             let said = match mark {
+                Mark::Newest { .. } if fault::is(Planted::SkippedUntold) => Said::Live,
                 Mark::Newest { base, .. } if entry.sequence > base + 1 => {
                     Said::Skipped(entry.sequence - base - 1)
                 }

@@ -9,6 +9,7 @@ use super::index::SlotId;
 use super::timers::part_of;
 use super::worker::Shard;
 use crate::dialect::shape::GapReason;
+use crate::fault::{self, Planted};
 use crate::ring::Position;
 use crate::subscriber::close::CloseReason;
 
@@ -39,6 +40,9 @@ impl Shard {
 
     /// Goes on with the walk: quiet channels whose newest record was overtaken are given it now.
     pub(super) fn walk_on(&mut self) {
+        if fault::is(Planted::WalkForgotten) {
+            self.walk = None;
+        }
         let Some(Walk { mut next, end, resumed_at }) = self.walk else { return };
         let stop = end.min(next + CHANNELS_A_TURN);
         let mut held = None;

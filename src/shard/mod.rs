@@ -43,6 +43,8 @@ mod lapped;
 mod latency;
 mod life;
 pub mod mailbox;
+#[cfg(feature = "model")]
+pub mod model;
 mod owed;
 mod patterns;
 mod ready;

@@ -11,6 +11,7 @@ use super::subscribe::Joining;
 use super::worker::Shard;
 use crate::channel::{ChannelName, Delivery};
 use crate::dialect::{Resume, ResumeFrom};
+use crate::fault::{self, Planted};
 use crate::record::FIRST;
 use crate::ring::Entry;
 use crate::subscriber::outbox::{STOP_EVERY, Stop, Stretch};
@@ -190,7 +191,10 @@ impl Shard {
             Found::Lost => self.owe_snapshot(id, slot),
             Found::All(base) if base == newest.sequence => {}
             Found::All(base) if self.sends_newest(slot) => self.owe_newest(id, slot, base, newest.sequence),
-            Found::All(base) => self.owe_missed(id, Stretch { slot, base, stops }),
+            Found::All(base) => {
+                let base = base + u64::from(fault::is(Planted::ResumeOffByOne));
+                self.owe_missed(id, Stretch { slot, base, stops });
+            }
         }
     }
 

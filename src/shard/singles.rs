@@ -9,6 +9,7 @@ use super::batch::Laid;
 use super::index::{CohortId, SubscriberId};
 use super::life::Life;
 use super::worker::Shard;
+use crate::fault::{self, Planted};
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::outbox::Outbox;
 
@@ -88,6 +89,9 @@ impl Shard {
 
     /// Its waker spoke: if it was full, is it still?
     pub(super) fn look_at_outbox(&mut self, id: SubscriberId) {
+        if fault::is(Planted::WakeLost) {
+            return;
+        }
         if self.members[id as usize].outbox.as_ref().is_some_and(|outbox| outbox.blocked) {
             self.is_blocked(id);
         }

@@ -341,7 +341,7 @@ impl Shard {
         self.phase == Phase::Closing && self.members.is_empty()
     }
 
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         let is_searching = !self.joiners.is_empty();
         is_searching
             || !self.backlog.is_empty()
@@ -359,14 +359,19 @@ impl Shard {
         self.latency.publish(&self.stats);
     }
 
+    /// Milliseconds until something is due.
+    pub(super) fn sleeps_ms(&self) -> Millis {
+        let until_timer = self.wheel.idle_for(SLEEP_MAX_MS);
+        let until_merge =
+            self.restless.front().map_or(SLEEP_MAX_MS, |(at, _)| at.saturating_sub(self.now).max(1));
+        until_timer.min(until_merge)
+    }
+
     async fn sleep(&self) {
         if !self.reader.doze() {
             return;
         }
-        let until_timer = self.wheel.idle_for(SLEEP_MAX_MS);
-        let until_merge =
-            self.restless.front().map_or(SLEEP_MAX_MS, |(at, _)| at.saturating_sub(self.now).max(1));
-        let longest = Duration::from_millis(until_timer.min(until_merge));
+        let longest = Duration::from_millis(self.sleeps_ms());
         // An elapsed time-out and a bell mean the same: look at everything again.
         let _ = tokio::time::timeout(longest, self.bell.notified()).await;
         self.reader.rouse();

@@ -5,4 +5,6 @@ pub mod frame;
 pub mod handshake;
 pub mod outbox;
 pub mod session;
+#[cfg(feature = "model")]
+pub mod sim;
 pub mod socket;

@@ -19,6 +19,9 @@ pub enum Connection {
     Tcp(std::net::TcpStream),
     /// One end of a pair; whoever has the other one speaks to the client.
     Pipe(std::os::unix::net::UnixStream),
+    /// The model's.
+    #[cfg(feature = "model")]
+    Sim(super::sim::SimPipe),
 }
 
 /// A subscriber's connection.
@@ -28,6 +31,9 @@ pub enum Socket {
     Tcp(TcpStream),
     /// A pipe to the front, which answers the client by HTTP.
     Pipe(UnixStream),
+    /// The model's.
+    #[cfg(feature = "model")]
+    Sim(super::sim::SimPipe),
 }
 
 impl Socket {
@@ -48,6 +54,8 @@ impl Socket {
                 SockRef::from(&socket).set_send_buffer_size(notsent_lowat_bytes as usize)?;
                 UnixStream::from_std(socket).map(Self::Pipe)
             }
+            #[cfg(feature = "model")]
+            Connection::Sim(pipe) => Ok(Self::Sim(pipe)),
         }
     }
 
@@ -57,6 +65,8 @@ impl Socket {
         match self {
             Self::Tcp(_) => Framing::WebSocket,
             Self::Pipe(_) => Framing::EventStream,
+            #[cfg(feature = "model")]
+            Self::Sim(_) => Framing::WebSocket,
         }
     }
 
@@ -68,6 +78,8 @@ impl Socket {
         let offered = match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Pipe(stream) => stream.try_write(bytes),
+            #[cfg(feature = "model")]
+            Self::Sim(pipe) => pipe.try_write(bytes),
         };
         none_if_would_block(offered).map(Option::unwrap_or_default)
     }
@@ -80,6 +92,8 @@ impl Socket {
         none_if_would_block(match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Pipe(stream) => stream.try_read(buffer),
+            #[cfg(feature = "model")]
+            Self::Sim(pipe) => pipe.try_read(buffer),
         })
     }
 
@@ -88,6 +102,8 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(context),
             Self::Pipe(stream) => stream.poll_read_ready(context),
+            #[cfg(feature = "model")]
+            Self::Sim(pipe) => pipe.poll_read_ready(context),
         }
     }
 
@@ -96,6 +112,8 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(context),
             Self::Pipe(stream) => stream.poll_write_ready(context),
+            #[cfg(feature = "model")]
+            Self::Sim(pipe) => pipe.poll_write_ready(context),
         }
     }
 
@@ -105,6 +123,9 @@ impl Socket {
         let _ = match self {
             Self::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
             Self::Pipe(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
+            // The model's client stops reading at the close frame.
+            #[cfg(feature = "model")]
+            Self::Sim(_) => Ok(()),
         };
     }
 

@@ -17,6 +17,7 @@ use self::cohorts::Cohorts;
 use self::patterns::Patterns;
 use crate::channel::{ChannelId, ChannelInfo, ChannelName, Rule};
 use crate::dialect::Shape;
+use crate::fault::{self, Planted};
 
 pub(super) use self::patterns::PatternId;
 
@@ -150,7 +151,8 @@ impl Index {
             return Some(seen);
         }
         let info = look_up().filter(|info| info.id == id);
-        if info.as_ref().is_some_and(|info| self.patterns.is_matched(&info.name)) {
+        let is_matched = info.as_ref().is_some_and(|info| self.patterns.is_matched(&info.name));
+        if is_matched && !fault::is(Planted::PatternMissesNew) {
             return None;
         }
         self.enter(id, info.as_ref());
@@ -282,9 +284,10 @@ impl Index {
             self.by_source.insert(source, slot);
             return;
         };
-        let Slot { channel, past, next, .. } = *self.slot(first);
+        let Slot { channel, past, next, stale, .. } = *self.slot(first);
         let new = &mut self.slots[slot as usize];
-        (new.channel, new.past) = (channel, past);
+        // Its first subscriber may come from another of the channel's slots, and is told what those are told.
+        (new.channel, new.past, new.stale) = (channel, past, stale);
         if is_first {
             new.next = Some(first);
             self.set_first(&source, channel, slot);

@@ -5,6 +5,7 @@
 use super::by_slot::BySlot;
 use super::{Slot, notices};
 use crate::dialect::shape::{GapReason, Notice};
+use crate::fault::{self, Planted};
 
 /// Records of a channel that will not come, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,8 @@ impl Gap {
     /// As it is told.
     #[must_use]
     pub fn notice(&self) -> Notice {
-        Notice::Gap { from: self.from, to: self.to, reason: self.reason }
+        let from = self.from + u64::from(fault::is(Planted::GapOffByOne));
+        Notice::Gap { from, to: self.to, reason: self.reason }
     }
 }
 
@@ -34,6 +36,9 @@ pub(super) struct Gaps(BySlot<Gap>);
 impl Gaps {
     /// Opens the channel's gap, or widens the one that waits, which keeps its reason.
     pub(super) fn add(&mut self, gap: Gap) {
+        if fault::is(Planted::GapUntold) {
+            return;
+        }
         let waiting = self.0.entry(gap.slot, || gap);
         (waiting.from, waiting.to) = notices::cover((waiting.from, waiting.to), (gap.from, gap.to));
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use foldhash::fast::RandomState;
 
 use super::{Slot, Stop, Stretch};
+use crate::fault::{self, Planted};
 
 /// A channel that is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +108,7 @@ impl Marks {
                 Taken::Conflated
             }
             Some(_) => Taken::Conflated,
+            None if fault::is(Planted::ForgottenMark) => Taken::Conflated,
             None => self.put(Mark::Newest { slot, base, last: sequence }, pace),
         }
     }
@@ -129,6 +131,10 @@ impl Marks {
         let slot = mark.slot();
         self.marks.insert(slot, mark);
         let due = self.due(slot, pace);
+        if due > pace.now && fault::is(Planted::RateLosesLast) {
+            self.marks.remove(&slot);
+            return Taken::Conflated;
+        }
         if due > pace.now {
             self.parked.insert((due, slot));
             return Taken::Parked;
@@ -147,7 +153,7 @@ impl Marks {
 
     /// A channel was sent: its next window begins.
     pub(super) fn was_sent(&mut self, slot: Slot, pace: Pace) {
-        if pace.every_ms > 0 {
+        if pace.every_ms > 0 && !fault::is(Planted::RateTooFast) {
             self.sent.insert(slot, pace.now);
         }
     }

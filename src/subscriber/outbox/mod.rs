@@ -32,6 +32,7 @@ use queue::Queue;
 
 use crate::channel::ChannelId;
 use crate::dialect::shape::{GapReason, Notice};
+use crate::fault::{self, Planted};
 
 /// A channel in the shard's numbering.
 pub type Slot = u32;
@@ -102,6 +103,9 @@ impl Outbox {
 
     /// Keeps the rest of a frame that was cut: a record's, which then waits on, or one that counts as no record.
     pub fn tear(&mut self, rest: &[u8], is_record: bool, now_ms: u64) {
+        if fault::is(Planted::TornFrameUnfinished) {
+            return;
+        }
         debug_assert!(self.torn.rest.is_empty(), "a second frame was begun before the first was finished");
         self.torn.rest.extend_from_slice(rest);
         (self.torn.is_record, self.torn.since_ms) = (is_record, now_ms);
@@ -174,7 +178,12 @@ impl Outbox {
     pub fn break_run(&mut self, slot: Slot, gap: Option<Gap>, loss: Loss) -> Result<u64, Overflow> {
         let (base, records) = match self.marks.of(slot) {
             Some(Mark::Snapshot(_)) => return Ok(0),
-            Some(_) if loss == Loss::Close => return Err(Overflow { dropped: 0 }),
+            Some(mark) if loss == Loss::Close => {
+                let dropped = mark.records();
+                // More may come before the subscriber is closed, and a run has no holes.
+                self.marks.take(slot);
+                return Err(Overflow { dropped });
+            }
             Some(Mark::Merge(run)) => (Some(run.base), run.records()),
             Some(Mark::Newest { .. }) | None => (None, 0),
         };
@@ -361,6 +370,9 @@ impl Outbox {
 
     /// Takes away what waits of a channel; how many records that was.
     pub fn withdraw(&mut self, slot: Slot) -> u64 {
+        if fault::is(Planted::WithdrawLeaves) {
+            return 0;
+        }
         self.notices.withdraw(slot);
         self.marks.forget(slot);
         self.withdraw_records(slot)
@@ -406,11 +418,12 @@ impl Outbox {
     /// The last sequence of the channel that was read past the cursor; 0: none was.
     #[must_use]
     pub fn after(&self, channel: ChannelId, alias: u32) -> u64 {
-        self.after.get(channel, alias)
+        if fault::is(Planted::TwiceOnJoining) { 0 } else { self.after.get(channel, alias) }
     }
 
     /// Forgets what the cursor has passed: everything below it was given out.
     pub fn settle(&mut self, cursor: u64) {
+        let cursor = if fault::is(Planted::AfterForgotten) { u64::MAX } else { cursor };
         self.after.settle(cursor);
     }
 

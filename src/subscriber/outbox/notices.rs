@@ -5,6 +5,7 @@
 use super::Slot;
 use super::by_slot::BySlot;
 use crate::dialect::shape::{GapReason, Notice};
+use crate::fault::{self, Planted};
 
 /// What waits to be told of one channel.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +36,7 @@ impl Notices {
             Notice::Gap { from, to, .. } => {
                 told.feed_gap = Some(told.feed_gap.map_or((from, to), |range| cover(range, (from, to))));
             }
+            Notice::Stale | Notice::Live if fault::is(Planted::StatusLost) => {}
             Notice::Stale | Notice::Live => told.state = Some(notice),
         }
     }
