@@ -169,10 +169,15 @@ impl Shard {
         wanted: &Subscribe,
         joining: &mut Joining,
     ) {
+        // One that a pattern of before matches and that the cursor is yet to meet is joined when it is met, from its first record on.
+        let is_awaited = |info: &ChannelInfo| {
+            self.index.wanted_rate(own, &info.name, None).is_some() && !self.index.has_met(info.id)
+        };
+        let channels: Vec<_> = matches.channels.into_iter().filter(|info| !is_awaited(info)).collect();
         for pattern in &wanted.patterns {
             self.index.add_pattern(own, pattern, wanted.every_ms);
         }
-        for info in matches.channels {
+        for info in channels {
             let found = self.index.find(own, &info.name);
             if found.is_some_and(|slot| self.index.cohort(own).is_named(slot)) {
                 continue;

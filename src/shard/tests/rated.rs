@@ -184,3 +184,20 @@ fn a_closed_bar_is_never_replaced_within_a_window() {
     assert_eq!((bench.shard.ledger.conflated, bench.shard.ledger.merged), (2, 0));
     bench.assert_adds_up();
 }
+
+/// However many came within a window, one record comes at its end, and holds what all of them said.
+#[test]
+fn a_long_window_ends_with_one_record() {
+    let mut bench = Bench::with(1 << 20, BODY_BYTES_MAX, options(), rules(Merge::BinanceArray));
+    let mut client = bench.subscriber(&["!m@arr"]);
+    bench.rate("!m@arr", 1000);
+    bench.publish_arrays(1..=1);
+    bench.turn();
+    bench.publish_arrays(2..=900);
+    while bench.shard.ledger.seen < 900 {
+        bench.turn();
+    }
+    bench.turn_after(1000);
+    assert_eq!(told(&mut client, 3), ["hello", "1", "900m898"]);
+    bench.assert_adds_up();
+}
