@@ -17,16 +17,16 @@ use crate::record::Head;
 use crate::ring::{Entry, Lapped};
 use crate::subscriber::outbox::{Loss, Outbox, Stretch};
 
-/// How much of a run is merged at once: a bound on what is read and copied for it. A slow subscriber gets the next frame as soon as its
-/// socket has room, so little is enough; one that chose a rate is to get one frame a window, so the bound only keeps a shard from being
-/// held up: what goes beyond it follows at once.
+/// How much of a run is merged at once: a bound on what is read and copied for it, so that no shard is held up. The more, the smaller is
+/// the union beside what it stands for, and a slow subscriber catches up; one that chose a rate is to get one frame a window, and what
+/// goes beyond this follows at once.
 #[derive(Clone, Copy)]
 struct Reach {
     stops: usize,
     payload_bytes: usize,
 }
 
-const SLOW: Reach = Reach { stops: 1, payload_bytes: 512 * 1024 };
+const SLOW: Reach = Reach { stops: 8, payload_bytes: 1024 * 1024 };
 const RATED: Reach = Reach { stops: 16, payload_bytes: 4 * 1024 * 1024 };
 
 /// Which list a run stands in.

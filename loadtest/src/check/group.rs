@@ -23,7 +23,7 @@ const CONNECTED_WITHIN_NS: u64 = 60_000_000_000;
 const SCRATCH_BYTES: usize = 256 * 1024;
 const TURN_NS: u64 = 20_000_000;
 /// How long the last values are waited for, and how long one listens on for what should not come.
-const LAST_WITHIN_NS: u64 = 45_000_000_000;
+const LAST_WITHIN_NS: u64 = 120_000_000_000;
 const LISTENS_ON_NS: u64 = 300_000_000;
 
 /// When the feed ended, ns; 0 until it did. Readers of other processes get it by a line.

@@ -144,12 +144,13 @@ fn a_long_run_is_merged_a_bounded_piece_at_a_time() {
     let mut bench = Bench::with(1 << 20, BODY_BYTES_MAX, options(), rules(Merge::BinanceArray));
     let mut client = bench.subscriber(&["!m@arr"]);
     bench.block(FIRST);
-    bench.publish_arrays(1..=600);
-    while bench.shard.ledger.seen < 600 {
+    bench.publish_arrays(1..=3000);
+    while bench.shard.ledger.seen < 3000 {
         bench.turn();
     }
     bench.unblock(FIRST);
-    assert_eq!(told(&mut client, 4), ["hello", "256m255", "512m255", "600m87"]);
+    bench.turn();
+    assert_eq!(told(&mut client, 3), ["hello", "2048m2047", "3000m951"]);
     bench.assert_adds_up();
 }
 
