@@ -5,6 +5,9 @@
 
 use crate::market::Channel;
 
+/// Records of a run that one frame holds.
+const RUN_MAX: u64 = 256;
+
 pub(crate) type Checked = Result<(), String>;
 
 /// A record as it was received.
@@ -53,6 +56,8 @@ pub(crate) struct Told {
     pub(crate) feed_gaps_before: usize,
     /// Missed records follow in order, whatever the delivery.
     pub(crate) resumed: bool,
+    /// The last frame was as long a run as one holds.
+    is_cut: bool,
     /// The highest sequence of the connection.
     highest: u64,
     /// When the last record that counts for the rate began.
@@ -127,8 +132,9 @@ impl Told {
             if self.was_by_pattern && self.last.is_some_and(|last| first > last) {
                 (self.may_be_stale, self.begun_ms) = (true, None);
             }
-            // What was missed follows at once.
-            if !self.resumed || sequence > self.most {
+            // What was missed follows at once, and so does the rest of a run that is too long for one frame.
+            let goes_on = std::mem::replace(&mut self.is_cut, skipped + 1 == RUN_MAX);
+            if (!self.resumed || sequence > self.most) && !goes_on {
                 self.keep_rate(begun_ms)?;
             }
         }

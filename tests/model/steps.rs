@@ -30,7 +30,7 @@ impl World {
         if self.dice.once_in(self.plan.expire_once_in) {
             let place = self.dice.below(self.market.channels.len());
             self.trace(|| format!("expire {place}"));
-            self.market.expire(place);
+            self.market.expire(place, self.ledger().ordinal);
             return Ok(());
         }
         match self.dice.below(100) {
