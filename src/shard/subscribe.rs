@@ -219,7 +219,8 @@ impl Shard {
         wanted: &Subscribe,
         joining: &mut Joining,
     ) {
-        if choice.info.as_ref().is_some_and(|info| info.stale) {
+        // What the slot's other subscribers were told last is what the next change is told against.
+        if self.index.slot(slot).stale || choice.info.as_ref().is_some_and(|info| info.stale) {
             joining.stale.push(choice.label.clone());
         }
         if let Some(resume) = &wanted.resume

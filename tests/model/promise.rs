@@ -79,6 +79,7 @@ impl Told {
             highest: self.highest,
             // It may have been joined all the time.
             stale: self.joined && self.stale,
+            may_be_stale: self.joined,
             was_by_pattern: self.joined && self.was_by_pattern,
             feed_gaps_before: channel.feed_gaps.len(),
             ..Self::default()
