@@ -26,13 +26,15 @@ pub(super) struct Choice {
     every_ms: u32,
     rule: Rule,
     info: Option<ChannelInfo>,
+    /// The subscriber's patterns held it before: of a channel that the cursor has not met yet it is due every record.
+    is_held: bool,
 }
 
 impl Choice {
     /// A channel by its own name.
     pub(super) fn plain(info: ChannelInfo, every_ms: u32) -> Self {
         let (label, source) = (info.name.clone(), info.name.clone());
-        Self { label, source, every_ms, rule: info.rule, info: Some(info) }
+        Self { label, source, every_ms, rule: info.rule, info: Some(info), is_held: false }
     }
 
     fn key(&self) -> SlotKey<'_> {
@@ -104,13 +106,14 @@ impl Shard {
             if is_alias {
                 let (info, rule) = self.look_up(&rated.source);
                 let (label, source) = (wanted.name.clone(), rated.source.clone());
-                return Ok(Choice { label, source, every_ms: rated.every_ms, rule, info });
+                return Ok(Choice { label, source, every_ms: rated.every_ms, rule, info, is_held: false });
             }
         }
         if every_ms > 0 && !rule.delivery.is_conflatable() {
             return Err(not_conflatable(&wanted.name));
         }
-        Ok(Choice { label: wanted.name.clone(), source: wanted.name.clone(), every_ms, rule, info })
+        let is_held = self.index.wanted_rate(own, &wanted.name, None).is_some();
+        Ok(Choice { label: wanted.name.clone(), source: wanted.name.clone(), every_ms, rule, info, is_held })
     }
 
     fn look_up(&self, name: &ChannelName) -> (Option<ChannelInfo>, Rule) {
@@ -169,16 +172,18 @@ impl Shard {
         wanted: &Subscribe,
         joining: &mut Joining,
     ) {
+        let is_held = |info: &ChannelInfo| self.index.wanted_rate(own, &info.name, None).is_some();
+        let held: Vec<_> = matches.channels.iter().map(is_held).collect();
         for pattern in &wanted.patterns {
             self.index.add_pattern(own, pattern, wanted.every_ms);
         }
-        for info in matches.channels {
+        for (info, is_held) in matches.channels.into_iter().zip(held) {
             let found = self.index.find(own, &info.name);
             if found.is_some_and(|slot| self.index.cohort(own).is_named(slot)) {
                 continue;
             }
             let every_ms = self.rate_of(own, &info.name, info.rule);
-            let choice = Choice::plain(info, every_ms);
+            let choice = Choice { is_held, ..Choice::plain(info, every_ms) };
             let (slot, is_new) = self.join(id, own, &choice, false);
             if !is_new {
                 continue;
@@ -232,7 +237,9 @@ impl Shard {
         if wanted.snapshot {
             return self.owe_snapshot(id, slot);
         }
-        if self.index.seen(slot).is_some_and(|(_, seen)| entry.sequence > seen) {
+        let seen = self.index.seen(slot).map(|(_, seen)| seen);
+        let is_due = choice.is_held && seen == Some(0);
+        if !is_due && seen.is_some_and(|seen| entry.sequence > seen) {
             // The answer tells this sequence, so what the cursor still brings up to it is not for this subscriber.
             self.leave_fast_path(id);
             self.pass_over(id, slot, &entry);

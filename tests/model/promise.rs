@@ -208,7 +208,12 @@ impl Told {
         let is_next = match self.last {
             Some(last) => from == last + 1 || (is_expired && self.was_by_pattern && from > last),
             // Of a channel that had the name before, this subscriber need not have known.
-            None => from <= self.since + 1 || is_expired || channel.first_of(from) == Some(from),
+            None => {
+                from <= self.since + 1
+                    || is_expired
+                    || channel.first_of(from) == Some(from)
+                    || self.snapshot != Snapshot::No
+            }
         };
         if !is_next {
             return Err(format!("a gap that does not begin behind {:?}", self.last));
