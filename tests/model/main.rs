@@ -8,6 +8,7 @@ mod client;
 mod dice;
 mod market;
 mod promise;
+mod spell;
 mod steps;
 mod wire;
 mod world;
