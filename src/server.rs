@@ -3,6 +3,7 @@
 //! Runs on the thread that called it, which also serves the admin listener. Invariant: every thread that it started has ended when it
 //! returns, or the error says which one died.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -13,13 +14,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::channel::Catalogue;
 use crate::control::admin::Admin;
 use crate::control::config::Config;
 use crate::control::metrics::Sources;
-use crate::front::{self, Front};
+use crate::front::{self, Front, Market};
 use crate::ingest::{self, Ingest};
 use crate::ring::{self, InvalidOptions, Publisher, Ring};
 use crate::shard::mailbox::Mailbox;
@@ -128,9 +129,15 @@ impl Parts {
         threads.spawn("ingest".to_owned(), Stage::Ingest, async move || {
             ingest.run(publisher, catalogue, move |number| bells[number].notify_one(), stop).await;
         })?;
+        let market = Market::new(Arc::clone(&self.ring), Arc::clone(&self.catalogue), epoch);
         let (front, mailboxes, stop) =
             (self.front, threads.mailboxes.clone(), threads.stop_front.subscribe());
-        threads.spawn("front".to_owned(), Stage::Front, async move || front.run(mailboxes, stop).await)?;
+        let is_shut = threads.front_is_shut();
+        threads.spawn("front".to_owned(), Stage::Front, async move || {
+            let streams = front.run(market, mailboxes, stop).await;
+            drop(is_shut);
+            streams.end().await;
+        })?;
         let sources = Sources {
             shards: stats,
             ingest: self.ingest_stats,
@@ -171,9 +178,11 @@ async fn oversee(
         threads.see_everyone_off(drain).await?;
     }
     threads.stop_ingest.send_replace(true);
-    threads.join(&[Stage::Front, Stage::Ingest]).await?;
+    threads.join(Stage::Ingest).await?;
+    threads.wait_for_front().await;
     threads.mailboxes.iter().for_each(Mailbox::shut_down);
-    threads.join(&[Stage::Shards]).await?;
+    threads.join(Stage::Shards).await?;
+    threads.join(Stage::Front).await?;
     stop_admin.send_replace(true);
     admin.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
     Ok(())
@@ -182,12 +191,12 @@ async fn oversee(
 /// Which threads end together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Lets subscribers in.
-    Front,
     /// Lets records in.
     Ingest,
     /// Let things out.
     Shards,
+    /// What lets subscribers in, and speaks for the shards with some of them. It ends when nobody is left there.
+    Front,
 }
 
 /// The threads, and how they are told to end and tell that they have.
@@ -196,6 +205,8 @@ struct Threads {
     mailboxes: Vec<Mailbox>,
     stop_front: watch::Sender<bool>,
     stop_ingest: watch::Sender<bool>,
+    /// Ends when the front hands nothing over any more.
+    front_is_shut: Option<oneshot::Receiver<Infallible>>,
     obituaries: mpsc::Receiver<String>,
     obituary: mpsc::Sender<String>,
 }
@@ -224,6 +235,7 @@ impl Threads {
             mailboxes: Vec::new(),
             stop_front: watch::Sender::new(false),
             stop_ingest: watch::Sender::new(false),
+            front_is_shut: None,
             obituaries,
             obituary,
         }
@@ -247,33 +259,56 @@ impl Threads {
         Ok(())
     }
 
+    /// To be dropped when the front hands nothing over any more.
+    fn front_is_shut(&mut self) -> oneshot::Sender<Infallible> {
+        let (sender, receiver) = oneshot::channel();
+        self.front_is_shut = Some(receiver);
+        sender
+    }
+
+    /// Waits until no shard gets another subscriber.
+    async fn wait_for_front(&mut self) {
+        if let Some(is_shut) = self.front_is_shut.take() {
+            // Nothing is ever sent: the end is the message.
+            let _ = is_shut.await;
+        }
+    }
+
     /// Has the shards tell everyone that the server ends and close each within this time; waits until nobody is left, or for this time.
     async fn see_everyone_off(&mut self, drain: Duration) -> Result<(), Error> {
-        let window = pin!(tokio::time::sleep(drain));
+        let mut window = pin!(tokio::time::sleep(drain));
         let window_ms = u64::try_from(drain.as_millis()).unwrap_or(u64::MAX);
         let (presence, mut everyone) = mpsc::channel(1);
         self.mailboxes.iter().for_each(|mailbox| mailbox.notice(window_ms, presence.clone()));
         drop(presence);
         // Whose handshake it is at comes before nobody is left.
-        self.join(&[Stage::Front]).await?;
-        tokio::select! {
-            _ = everyone.recv() => Ok(()),
-            () = window => Ok(()),
-            Some(name) = self.obituaries.recv() => Err(Error::Died(name)),
+        self.wait_for_front().await;
+        loop {
+            tokio::select! {
+                _ = everyone.recv() => return Ok(()),
+                () = &mut window => return Ok(()),
+                Some(name) = self.obituaries.recv() => self.lay_to_rest(&name, Stage::Front)?,
+            }
         }
     }
 
-    /// Waits for the threads of these stages; any thread that dies of a panic meanwhile ends the waiting.
-    async fn join(&mut self, stages: &[Stage]) -> Result<(), Error> {
-        while self.running.iter().any(|(_, of, _)| stages.contains(of)) {
+    /// Waits for the threads of a stage; any other thread that ends meanwhile, or dies of a panic, ends the waiting.
+    async fn join(&mut self, stage: Stage) -> Result<(), Error> {
+        while self.running.iter().any(|(_, of, _)| *of == stage) {
             let Some(name) = self.obituaries.recv().await else { return Ok(()) };
-            let Some(place) = self.running.iter().position(|(running, ..)| *running == name) else {
-                continue;
-            };
-            let (name, of, handle) = self.running.swap_remove(place);
-            if handle.join().is_err() || !stages.contains(&of) {
-                return Err(Error::Died(name));
-            }
+            self.lay_to_rest(&name, stage)?;
+        }
+        Ok(())
+    }
+
+    /// A thread has ended. Only one of this stage may by now, or the front, which is told first.
+    fn lay_to_rest(&mut self, name: &str, stage: Stage) -> Result<(), Error> {
+        let Some(place) = self.running.iter().position(|(running, ..)| running == name) else {
+            return Ok(());
+        };
+        let (name, of, handle) = self.running.swap_remove(place);
+        if handle.join().is_err() || (of != stage && of != Stage::Front) {
+            return Err(Error::Died(name));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 use crate::subscription::Dialect;
 use crate::swarm::{Swarm, SwarmArguments};
 use clap::Args;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
@@ -32,6 +33,12 @@ pub(crate) struct IdleArguments {
     /// Choice of the channels
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Kind of the channels
+    #[arg(long, default_value = "trade")]
+    pub(crate) kind: String,
+    /// End with the process that started this one: who is stopped could not see it go
+    #[arg(long, hide = true)]
+    pub(crate) with_parent: bool,
 }
 
 impl IdleArguments {
@@ -42,7 +49,7 @@ impl IdleArguments {
             subscribers: self.subscribers,
             channels_each: self.channels_each,
             of: self.of,
-            kind: "trade".to_owned(),
+            kind: self.kind.clone(),
             bytes: 200,
             seconds: self.seconds,
             warmup: 0.0,
@@ -58,6 +65,9 @@ impl IdleArguments {
 
 /// The `idle` tool.
 pub(crate) fn main(arguments: &IdleArguments) -> io::Result<()> {
+    if arguments.with_parent {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
     let mut swarm = Swarm::connect(&arguments.swarm())?;
     println!("idle: {} up", arguments.subscribers);
     io::stdout().flush()?;

@@ -3,11 +3,15 @@
 //! Owns the arguments and the exit code, nothing else. The tools measure a server from outside, over
 //! its own protocols, and never share code with it: a fault in common would be seen by neither.
 //!
+//! `check` follows what subscribers are promised, `figures` measures what it costs.
+//!
 //! `payload`, `frame`, `order`, `latency`, `schedule`, `search` and `verdict` are pure; `feed`,
 //! `swarm`, `peers` and `server` touch sockets and processes; `run` puts them together.
 
+mod check;
 mod clock;
 mod feed;
+mod figures;
 mod frame;
 mod idle;
 mod latency;
@@ -43,6 +47,13 @@ enum Tool {
     Idle(idle::IdleArguments),
     /// Run scenarios end to end against one server or several in turn
     Run(run::RunArguments),
+    /// Play a tape to subscribers of every kind and follow every sequence of each
+    Check(check::CheckArguments),
+    /// Subscribers of a check in a process of their own
+    #[command(hide = true)]
+    CheckReader(check::ReaderArguments),
+    /// Measure what keeping the promises costs
+    Figures(figures::FiguresArguments),
     /// Peer: a bare epoll loop that sends prepared frames (the roof)
     Bare(peers::PeerArguments),
     /// Peer: a task and a queue a connection over fastwebsockets
@@ -55,6 +66,9 @@ fn main() -> ExitCode {
         Tool::Swarm(arguments) => swarm::main(&arguments),
         Tool::Idle(arguments) => idle::main(&arguments),
         Tool::Run(arguments) => run::main(&arguments),
+        Tool::Check(arguments) => check::main(&arguments),
+        Tool::CheckReader(arguments) => check::reader_main(&arguments),
+        Tool::Figures(arguments) => figures::main(&arguments),
         Tool::Bare(arguments) => peers::bare::main(&arguments),
         Tool::Obvious(arguments) => peers::obvious::main(&arguments),
     };

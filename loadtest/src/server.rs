@@ -32,6 +32,16 @@ pub(crate) struct Server {
     pub(crate) subscribers: SocketAddr,
     /// Where the feed connects.
     pub(crate) ingest: SocketAddr,
+    /// Where its metrics are, of a server that was asked for it.
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// Where a server said that it listens, so far.
+#[derive(Default)]
+struct Listening {
+    subscribers: Option<SocketAddr>,
+    ingest: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
 }
 
 /// CPU of all of a process's threads since they began, ns.
@@ -46,21 +56,44 @@ pub(crate) struct Usage {
 impl Server {
     /// Starts `command` on `core` and waits until it has said where it listens.
     pub(crate) fn start(command: &[String], core: usize) -> io::Result<Self> {
+        Self::start_until(command, Some(core), |server| {
+            server.subscribers.is_some() && server.ingest.is_some()
+        })
+    }
+
+    /// Starts `command` on whatever core, and waits until it has said all of its addresses, the admin listener's included.
+    pub(crate) fn start_with_admin(command: &[String]) -> io::Result<Self> {
+        let said = |server: &Listening| {
+            server.subscribers.is_some() && server.ingest.is_some() && server.admin.is_some()
+        };
+        Self::start_until(command, None, said)
+    }
+
+    fn start_until(
+        command: &[String],
+        core: Option<usize>,
+        is_up: impl Fn(&Listening) -> bool,
+    ) -> io::Result<Self> {
         let mut child = spawn_on(command, core)?;
         let output = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
-        let listening = Stopping(Some(child));
+        let stopping = Stopping(Some(child));
         let roles = listen_to(output);
-        let (mut subscribers, mut ingest) = (None, None);
-        while subscribers.is_none() || ingest.is_none() {
-            match roles.recv_timeout(LISTENING_WITHIN) {
-                Ok((role, address)) if role == "subscribers" => subscribers = Some(address),
-                Ok((role, address)) if role == "ingest" => ingest = Some(address),
-                Ok(_) => {}
-                Err(_) => return Err(io::Error::other(format!("{} did not start to listen", command[0]))),
+        let mut listening = Listening::default();
+        while !is_up(&listening) {
+            let said = roles.recv_timeout(LISTENING_WITHIN);
+            let (role, address) =
+                said.map_err(|_| io::Error::other(format!("{} did not start to listen", command[0])))?;
+            match role.as_str() {
+                "subscribers" => listening.subscribers = Some(address),
+                "ingest" => listening.ingest = Some(address),
+                "admin" => listening.admin = Some(address),
+                _ => {}
             }
         }
-        match (listening.into_inner(), subscribers, ingest) {
-            (Some(child), Some(subscribers), Some(ingest)) => Ok(Self { child, subscribers, ingest }),
+        match (stopping.into_inner(), listening) {
+            (Some(child), Listening { subscribers: Some(subscribers), ingest: Some(ingest), admin }) => {
+                Ok(Self { child, subscribers, ingest, admin })
+            }
             _ => Err(io::Error::other("the server has no addresses")),
         }
     }
@@ -128,11 +161,11 @@ fn stop(child: &mut Child) {
 }
 
 /// A process inherits the core of the thread that starts it.
-fn spawn_on(command: &[String], core: usize) -> io::Result<Child> {
+fn spawn_on(command: &[String], core: Option<usize>) -> io::Result<Child> {
     thread::scope(|scope| {
         scope
             .spawn(|| {
-                pin_to(core)?;
+                core.map_or(Ok(()), pin_to)?;
                 Command::new(&command[0])
                     .args(&command[1..])
                     .stdin(Stdio::null())

@@ -37,6 +37,7 @@ pub struct Catalogue {
 struct Tables {
     by_name: HashMap<ChannelName, u32>,
     by_index: Vec<Option<ChannelInfo>>,
+    revision: u64,
 }
 
 #[expect(clippy::disallowed_types, reason = "touched when channels change, never by a record")]
@@ -57,6 +58,7 @@ impl Catalogue {
     pub fn insert(&self, name: &ChannelName, id: ChannelId) {
         let info = ChannelInfo { name: name.clone(), id, rule: self.rule(name), stale: false };
         let mut tables = self.write();
+        tables.revision += 1;
         let place = id.index as usize;
         if tables.by_index.len() <= place {
             tables.by_index.resize(place + 1, None);
@@ -70,6 +72,7 @@ impl Catalogue {
     /// Forgets a channel, after its `expired` entry was published.
     pub fn remove(&self, id: ChannelId) {
         let mut tables = self.write();
+        tables.revision += 1;
         let Some(place) = tables.by_index.get_mut(id.index as usize) else { return };
         if let Some(old) = place.take_if(|info| info.id == id) {
             tables.by_name.remove(&old.name);
@@ -79,10 +82,17 @@ impl Catalogue {
     /// Notes that a channel's feeds are gone or silent, or back. Before the entry that tells so is published.
     pub fn set_stale(&self, id: ChannelId, stale: bool) {
         let mut tables = self.write();
+        tables.revision += 1;
         let info = tables.by_index.get_mut(id.index as usize).and_then(Option::as_mut);
         if let Some(info) = info.filter(|info| info.id == id) {
             info.stale = stale;
         }
+    }
+
+    /// Rises with each change: two looks between which it stayed the same saw the same channels.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.read().revision
     }
 
     /// The channels at so many places from `first` on: a bounded look at all of them, which holds the lock as long.
@@ -158,5 +168,23 @@ mod tests {
         );
         catalogue.remove(second);
         assert!(catalogue.is_empty());
+    }
+
+    #[test]
+    fn each_change_is_told_by_the_revision() {
+        let catalogue = Catalogue::new(DeliveryRules::default());
+        let (name, id) = (ChannelName::parse("a@trade").unwrap(), ChannelId { index: 0, generation: 0 });
+        let mut before = catalogue.revision();
+        let changes: [&dyn Fn(); 4] = [
+            &|| catalogue.insert(&name, id),
+            &|| catalogue.set_stale(id, true),
+            &|| catalogue.remove(id),
+            &|| catalogue.insert(&name, ChannelId { generation: 1, ..id }),
+        ];
+        for change in changes {
+            change();
+            assert!(catalogue.revision() > before);
+            before = catalogue.revision();
+        }
     }
 }

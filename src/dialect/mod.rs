@@ -10,11 +10,14 @@ mod binance;
 mod json;
 mod names;
 mod native;
+pub mod query;
 pub mod shape;
+pub mod sse;
 
+pub use names::Named;
 pub use shape::Shape;
 
-/// Every dialect, in the order in which their paths are tried.
+/// Every dialect that is spoken over WebSocket, in the order in which their paths are tried. Beside them stands [`sse`].
 pub const ALL: &[&dyn Dialect] = &[&native::Native, &binance::Binance];
 
 /// What a dialect must be able to do.

@@ -31,18 +31,29 @@ pub(super) fn distinct<T: Clone + Eq + Hash>(mut names: Vec<T>) -> Vec<T> {
 
 /// A channel, or a pattern of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Named {
+pub enum Named {
     /// One channel.
     Channel(ChannelName),
     /// Those that match.
     Pattern(ChannelPattern),
 }
 
+impl Named {
+    /// Whether a channel is one of those meant.
+    #[must_use]
+    pub fn matches(&self, name: &ChannelName) -> bool {
+        match self {
+            Self::Channel(wanted) => wanted == name,
+            Self::Pattern(pattern) => pattern.matches(name),
+        }
+    }
+}
+
 /// What a name in a list means.
 ///
 /// # Errors
 /// Says which rule the name breaks.
-fn named(name: &str) -> Result<Named, InvalidChannel> {
+pub(super) fn named(name: &str) -> Result<Named, InvalidChannel> {
     if name.contains('*') {
         return ChannelPattern::parse(name).map(Named::Pattern);
     }

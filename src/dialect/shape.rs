@@ -2,6 +2,8 @@
 //!
 //! Pure. Invariant: a message is `opening`, the payload as it came, `closing`; a shape that can tell gaps tells them all.
 
+use memchr::memchr2;
+
 /// One way a payload can look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
@@ -161,6 +163,22 @@ impl Shape {
         }
     }
 
+    /// Makes a payload fit that was appended to `out` from `start` on. White space of JSON may be a line's end, and that would end
+    /// the line of an event: each becomes the beginning of a further line, which the client joins to the same JSON.
+    pub fn fit(self, out: &mut Vec<u8>, start: usize) {
+        if self != Self::Sse {
+            return;
+        }
+        let Some(first) = memchr2(b'\n', b'\r', &out[start..]) else { return };
+        let rest = out.split_off(start + first);
+        for byte in rest {
+            match byte {
+                b'\n' | b'\r' => out.extend_from_slice(b"\ndata: "),
+                _ => out.push(byte),
+            }
+        }
+    }
+
     /// What stands behind the payload.
     #[must_use]
     pub fn close(self) -> &'static [u8] {
@@ -292,6 +310,30 @@ mod tests {
         let stale = r#"{"op":"status","ch":"btcusdt@trade","state":"stale"}"#;
         assert_eq!(said(Shape::Native, &Notice::Stale), stale);
         assert_eq!(said(Shape::Native, &Notice::Live), stale.replace("stale", "live"));
+    }
+
+    #[test]
+    fn a_payload_of_several_lines_stays_one_event() {
+        let payload = "{\r\n\"a\":1,\n\r\"b\":\t\"c\\n\"\n}";
+        for shape in Shape::ALL {
+            let mut out = b"before\n".to_vec();
+            out.extend_from_slice(payload.as_bytes());
+            shape.fit(&mut out, 7);
+            let fitted = String::from_utf8(out).unwrap();
+            if shape != Shape::Sse {
+                assert_eq!(fitted, format!("before\n{payload}"));
+                continue;
+            }
+            let event = fitted.replacen("before\n", "data: ", 1);
+            let lines = event.split('\n').map(|line| line.strip_prefix("data: ").unwrap());
+            let data = lines.collect::<Vec<_>>().join("\n");
+            assert!(!data.contains('\r'));
+            let (got, sent) = (serde_json::from_str::<Value>(&data), serde_json::from_str::<Value>(payload));
+            assert_eq!(got.unwrap(), sent.unwrap(), "{data:?}");
+        }
+        let mut plain = PAYLOAD.as_bytes().to_vec();
+        Shape::Sse.fit(&mut plain, 0);
+        assert_eq!(plain, PAYLOAD.as_bytes());
     }
 
     #[test]

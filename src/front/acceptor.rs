@@ -1,16 +1,19 @@
 //! The accept loop: one connection at a time, past the limits, into a task of its own.
 //!
 //! Thread: front. It must not wait for any connection, nor spin when `accept` fails.
-//! Invariant: at most `handshakes_max` connections are served at once; the others are refused or handed over.
+//! Invariant: at most `handshakes_max` connections are at a handshake or a short answer at once; the others are refused, handed over,
+//! or answered for as long as they like.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -69,8 +72,8 @@ impl Acceptor {
         }
     }
 
-    /// Accepts until the shutdown, then lets what is being served end.
-    pub(super) async fn run(mut self) {
+    /// Accepts until the shutdown, then lets what is being served end; what is left of it.
+    pub(super) async fn run(mut self) -> Streams {
         let mut signal = self.shutdown.clone();
         let mut stop = pin!(stopped(&mut signal));
         loop {
@@ -87,7 +90,7 @@ impl Acceptor {
                 }
             }
         }
-        self.drain().await;
+        self.drain().await
     }
 
     /// Takes one result of `accept`; says how long not to accept.
@@ -117,7 +120,12 @@ impl Acceptor {
 
     fn receive(&mut self, socket: TcpStream, peer: SocketAddr) {
         // It fails only for a client that is gone already.
-        if socket.set_nodelay(true).is_err() {
+        let lowat_bytes = self.shared.options.notsent_lowat_bytes;
+        let is_set = socket.set_nodelay(true).and_then(|()| {
+            // What an event stream's client does not take shall wait where it can still be conflated.
+            SockRef::from(&socket).set_tcp_notsent_lowat(lowat_bytes)
+        });
+        if is_set.is_err() {
             return;
         }
         match self.admit(&socket, peer) {
@@ -153,23 +161,44 @@ impl Acceptor {
                 }
             }
         })?;
-        if self.serving.len() >= self.shared.options.handshakes_max {
+        if self.at_hand() >= self.shared.options.handshakes_max {
             return Err((|stats| &stats.refused_busy, "too many handshakes at once"));
         }
         Ok(permit)
     }
 
-    /// Closes the listener, so that clients go elsewhere at once, and waits for what is being served.
-    async fn drain(self) {
+    /// Connections at a handshake or a short answer: neither at a stream nor at a poll that waits.
+    fn at_hand(&self) -> usize {
+        let stats = &self.shared.stats;
+        // ORDERING: Relaxed: gauges; one that falls late makes the limit no looser than it was a moment ago.
+        let gauge = |gauge: &AtomicU64| usize::try_from(gauge.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        self.serving.len().saturating_sub(gauge(&stats.streams)).saturating_sub(gauge(&stats.polls))
+    }
+
+    /// Closes the listener, so that clients go elsewhere at once, and waits for handshakes; streams end with their subscribers.
+    async fn drain(self) -> Streams {
         drop(self.listener);
-        let mut serving = self.serving;
-        let all = async {
-            while let Some(ended) = serving.join_next().await {
-                note(ended);
-            }
-        };
-        // What is not done by then ends with the set.
-        let _ = tokio::time::timeout(DRAIN_TIME, all).await;
+        let mut streams = Streams(self.serving);
+        // Each connection bounds itself: what is left now is a stream, or a client that takes its time to read its last answer.
+        let _ = tokio::time::timeout(DRAIN_TIME, streams.join()).await;
+        streams
+    }
+}
+
+/// Connections that outlive the accept loop: the front answers them for a shard.
+#[derive(Debug, Default)]
+pub struct Streams(JoinSet<()>);
+
+impl Streams {
+    /// Waits until the last one has ended. A shard ends the streams of its subscribers, so it must be told to end before.
+    pub async fn end(mut self) {
+        self.join().await;
+    }
+
+    async fn join(&mut self) {
+        while let Some(ended) = self.0.join_next().await {
+            note(ended);
+        }
     }
 }
 

@@ -15,7 +15,6 @@ use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{sleep, timeout};
 
 use crate::dialect::Opening;
 use crate::shard::mailbox::{Newborn, Reservation};
@@ -23,6 +22,7 @@ use crate::subscriber::socket;
 
 use super::acceptor::stopped;
 use super::limits::Permit;
+use super::occupation::{Occupation, Watcher};
 use super::refusal::linger;
 use super::routes::Routes;
 use super::{Shared, count};
@@ -58,9 +58,10 @@ pub(super) async fn attend(
     let Visitor { socket, peer, permit } = visitor;
     let lifetime = shared.options.head_timeout.saturating_mul(2);
     let (admit, admission) = oneshot::channel();
-    let routes = Routes::new(Arc::clone(&shared), peer, admit);
+    let (occupation, watcher) = Occupation::new(Arc::clone(&shared.stats));
+    let routes = Routes::new(Arc::clone(&shared), peer, admit, occupation, shutdown.clone());
     let mut connection = http.serve_connection(TokioIo::new(socket), routes).with_upgrades();
-    let ended = drive(&mut connection, lifetime, shutdown).await;
+    let ended = drive(&mut connection, lifetime, watcher, shutdown).await;
     // hyper keeps its parts for every end but an upgrade.
     if let Some(parts) = connection.into_parts() {
         parts.service.ended(ended);
@@ -71,20 +72,24 @@ pub(super) async fn attend(
     }
 }
 
-/// Runs the connection to its end. One that outlives its time or the server may finish the answer it is at;
-/// `None` is one that did not: a client that does not read, say.
+/// Runs the connection to its end. One that outlives its time or the server may finish the answer it is at, and a stream what its
+/// subscriber gets; `None` is one that did not: a client that does not read, say.
 async fn drive(
     connection: &mut Http,
     lifetime: Duration,
+    mut watcher: Watcher,
     mut shutdown: watch::Receiver<bool>,
 ) -> Option<hyper::Result<()>> {
     tokio::select! {
         ended = &mut *connection => return Some(ended),
         () = stopped(&mut shutdown) => {}
-        () = sleep(lifetime) => {}
+        () = watcher.idle_for(lifetime) => {}
     }
     Pin::new(&mut *connection).graceful_shutdown();
-    timeout(FINISH_TIME, connection).await.ok()
+    tokio::select! {
+        ended = connection => Some(ended),
+        () = watcher.idle_for(FINISH_TIME) => None,
+    }
 }
 
 async fn hand_over(admission: Admission, peer: SocketAddr, permit: Permit, shared: &Shared) {

@@ -17,12 +17,19 @@ use crate::shard::mailbox::Mailbox;
 
 mod acceptor;
 mod agent;
+mod answer;
+mod fallback;
 mod handover;
 mod limits;
+mod market;
+mod occupation;
 mod refusal;
 mod routes;
 
 use acceptor::Acceptor;
+pub use acceptor::Streams;
+use fallback::Room;
+pub use market::Market;
 
 /// Connections that may wait to be accepted: room for a reconnect storm. The kernel caps it at its `somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -43,8 +50,16 @@ pub struct Options {
     /// Time for a request's head. A connection that is not handed over is told to end after twice this, and has a
     /// second for the answer it is at and one to read it.
     pub head_timeout: Duration,
-    /// Channels that a handshake may subscribe to.
+    /// Channels that a handshake may subscribe to, or a fallback ask for by name.
     pub channels_max: usize,
+    /// Patterns that a fallback may ask for.
+    pub patterns_max: usize,
+    /// Channels that the patterns of one fallback may match.
+    pub pattern_channels_max: usize,
+    /// Records of a channel that a poll gets again; who missed more gets a snapshot.
+    pub resume_records_max: usize,
+    /// `TCP_NOTSENT_LOWAT` of accepted sockets, in bytes.
+    pub notsent_lowat_bytes: u32,
 }
 
 /// What the front counts. Written by its thread (Relaxed), read by metrics.
@@ -54,8 +69,12 @@ pub struct Stats {
     pub accepted: AtomicU64,
     /// Connections now, those handed over included. Falls on the thread that drops the permit.
     pub connections: AtomicU64,
-    /// Connections handed to a shard.
+    /// Connections handed to a shard, event streams included.
     pub upgraded: AtomicU64,
+    /// Event streams now. Falls on the thread that drops the subscriber.
+    pub streams: AtomicU64,
+    /// Polls that wait now.
+    pub polls: AtomicU64,
     /// Refused: `connections_max` reached.
     pub refused_total: AtomicU64,
     /// Refused: `connections_per_address_max` reached.
@@ -88,6 +107,8 @@ fn count(counter: &AtomicU64) {
 struct Shared {
     options: Options,
     stats: Arc<Stats>,
+    market: Market,
+    room: Room,
     shards: Vec<Mailbox>,
 }
 
@@ -121,13 +142,18 @@ impl Front {
     }
 
     /// Accepts until `shutdown` says true or its sender is gone, then gives the handshakes in progress one second.
-    /// On a current-thread runtime. Connections handed over are the shards'; nothing here outlives the return.
-    pub async fn run(self, shards: Vec<Mailbox>, shutdown: watch::Receiver<bool>) {
+    /// On a current-thread runtime. Connections handed over are the shards'; what it answers for them goes on in the streams that it
+    /// returns.
+    pub async fn run(self, market: Market, shards: Vec<Mailbox>, shutdown: watch::Receiver<bool>) -> Streams {
         let address = self.address;
-        let shared = Shared { options: self.options, stats: self.stats, shards };
+        let (options, stats, room) = (self.options, self.stats, Room::default());
+        let shared = Shared { options, stats, market, room, shards };
         match tokio::net::TcpListener::from_std(self.listener) {
             Ok(listener) => Acceptor::new(listener, shared, shutdown).run().await,
-            Err(error) => tracing::error!(%address, %error, "the front cannot use its listener"),
+            Err(error) => {
+                tracing::error!(%address, %error, "the front cannot use its listener");
+                Streams::default()
+            }
         }
     }
 }

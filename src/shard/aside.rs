@@ -64,7 +64,7 @@ impl Shard {
     }
 
     /// Counts a record that was put aside, and those that were dropped for it.
-    fn was_put_aside(&mut self, id: SubscriberId, taken: Result<(Taken, u64), Overflow>) {
+    pub(super) fn was_put_aside(&mut self, id: SubscriberId, taken: Result<(Taken, u64), Overflow>) {
         let (taken, dropped) = match taken {
             Ok((taken, dropped)) => (Some(taken), dropped),
             Err(Overflow { dropped }) => (None, dropped),

@@ -17,8 +17,17 @@ use crate::record::Head;
 use crate::ring::{Entry, Lapped};
 use crate::subscriber::outbox::{Loss, Outbox, Stretch};
 
-/// Bytes of payloads that are merged at once: a bound on what is copied for it.
-const PAYLOAD_BYTES: usize = 512 * 1024;
+/// How much of a run is merged at once: a bound on what is read and copied for it. A slow subscriber gets the next frame as soon as its
+/// socket has room, so little is enough; one that chose a rate is to get one frame a window, so the bound only keeps a shard from being
+/// held up: what goes beyond it follows at once.
+#[derive(Clone, Copy)]
+struct Reach {
+    stops: usize,
+    payload_bytes: usize,
+}
+
+const SLOW: Reach = Reach { stops: 1, payload_bytes: 512 * 1024 };
+const RATED: Reach = Reach { stops: 16, payload_bytes: 4 * 1024 * 1024 };
 
 /// Which list a run stands in.
 #[derive(Clone, Copy)]
@@ -78,7 +87,7 @@ impl Shard {
         batch: &mut Batch,
     ) -> Result<(), Laid> {
         read_one(reads)?;
-        self.walk_run(run, &mut batch.chain);
+        self.walk_run(run, self.reach(run.slot).stops, &mut batch.chain);
         *reads = reads.saturating_sub(batch.chain.len());
         let found = batch.chain.first().map_or_else(|| run.last(), |first| first.sequence - 1);
         if found == run.base {
@@ -100,11 +109,15 @@ impl Shard {
         Ok(())
     }
 
-    /// The records from a run's base to its first stop, as far as they are in the ring.
-    fn walk_run(&self, run: &Stretch, chain: &mut Vec<Entry>) {
+    fn reach(&self, slot: SlotId) -> Reach {
+        if self.index.slot(slot).every_ms > 0 { RATED } else { SLOW }
+    }
+
+    /// The records from a run's base so many stops on, as far as they are in the ring.
+    fn walk_run(&self, run: &Stretch, reach: usize, chain: &mut Vec<Entry>) {
         chain.clear();
         let ring = self.reader.ring();
-        let mut stops = run.stops.iter();
+        let mut stops = run.stops.iter().skip(reach.min(run.stops.len()).saturating_sub(1));
         // Where a stop has left the ring, so has all before it, but a channel's latest record is published again.
         let newest = stops.find_map(|stop| ring.entry(stop.position).ok());
         let newest = newest.or_else(|| self.latest(run.slot).filter(|latest| latest.sequence == run.last()));
@@ -129,7 +142,7 @@ impl Shard {
         if chain.is_empty() {
             return Ok(());
         }
-        self.copy_payloads(chain, payloads, payload_ends)?;
+        self.copy_payloads(chain, self.reach(run.slot).payload_bytes, payloads, payload_ends)?;
         let merged = merge_payloads(how, payloads, payload_ends);
         let mut first = 0;
         for Merged { last, payload } in merged {
@@ -146,6 +159,7 @@ impl Shard {
     fn copy_payloads(
         &self,
         chain: &[Entry],
+        bytes_max: usize,
         payloads: &mut Vec<u8>,
         ends: &mut Vec<usize>,
     ) -> Result<(), Laid> {
@@ -156,7 +170,7 @@ impl Shard {
             // One that was overwritten meanwhile is missed by the next walk.
             copied.map_err(|Lapped| Laid::More)?;
             ends.push(payloads.len());
-            if payloads.len() >= PAYLOAD_BYTES {
+            if payloads.len() >= bytes_max {
                 break;
             }
         }

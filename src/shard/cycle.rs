@@ -269,7 +269,9 @@ impl Shard {
         }
         let mark = if skipped == 0 || gap.is_some() { Mark::Live } else { Mark::Skipped(skipped) };
         // While a lap is walked, older records are still to come.
-        let resume = self.walk.is_none().then_some((&*self.epoch, entry.ordinal));
+        // After a lap ordinals fall: what is found again then says nothing of what came meanwhile.
+        let is_in_order = self.walk.is_none() && entry.kind == Some(Kind::Data);
+        let resume = is_in_order.then_some((&*self.epoch, entry.ordinal));
         let label = Label { channel, sequence: entry.sequence, wall_us: 0, mark, resume };
         write_frame(&self.reader, entry, shape, label, &mut self.buffers.label, arena)?;
         self.ledger.encoded += 1;
@@ -349,10 +351,12 @@ pub(super) fn write_frame(
     let bytes = (entry.body_bytes as usize).saturating_sub(Head::BYTES);
     let start = out.len();
     open_frame(shape, &head, label, bytes, opening, out);
+    let payload = out.len();
     if ring.copy_body(entry, Head::BYTES, out).is_err() {
         out.truncate(start);
         return Err(Lapped);
     }
+    shape.fit(out, payload);
     out.extend_from_slice(shape.close());
     Ok(())
 }

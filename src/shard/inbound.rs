@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use super::index::SubscriberId;
 use super::life::{Life, Member};
 use super::worker::Shard;
+use crate::dialect::shape::Framing;
+use crate::dialect::sse;
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::frame::{self, Event, Opcode};
 
@@ -17,6 +19,24 @@ const READS_A_CLIENT: usize = 4;
 const CONTROL_BYTES: usize = 4096;
 
 impl Member {
+    /// How it is told that it ends.
+    pub(super) fn closing_words(&self, reason: CloseReason) -> Vec<u8> {
+        let mut words = Vec::new();
+        match self.socket.framing() {
+            Framing::WebSocket => frame::write_close(reason, &mut words),
+            Framing::EventStream => {
+                let (code, text) = reason.code_and_text();
+                sse::close(code, text, &mut words);
+            }
+        }
+        words
+    }
+
+    /// Something that goes ahead of records was not taken yet.
+    pub(super) fn control_waits(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| !outbox.control().is_empty())
+    }
+
     /// An answer is on its way, or so much waits for the client to take, that it is not to ask for more.
     fn answers_wait(&self) -> bool {
         self.joining.is_some()
@@ -146,8 +166,14 @@ impl Shard {
     /// Sends a frame ahead of records. What the socket does not take now waits, and with it the subscriber leaves the fast path.
     pub(super) fn send_control(&mut self, id: SubscriberId, opcode: Opcode, payload: &[u8]) {
         let mut bytes = Vec::with_capacity(frame::HEAD_BYTES_MAX + payload.len());
-        frame::write_head(opcode, payload.len(), &mut bytes);
-        bytes.extend_from_slice(payload);
+        match self.members[id as usize].socket.framing() {
+            Framing::WebSocket => {
+                frame::write_head(opcode, payload.len(), &mut bytes);
+                bytes.extend_from_slice(payload);
+            }
+            Framing::EventStream if opcode == Opcode::Ping => bytes.extend_from_slice(sse::HEARTBEAT),
+            Framing::EventStream => bytes.extend_from_slice(payload),
+        }
         let mut taken = 0;
         if self.members[id as usize].outbox.is_none() {
             // A socket that failed is found by the read that follows.

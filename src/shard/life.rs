@@ -12,6 +12,7 @@ use super::subscribe::Joining;
 use super::tally::Tally;
 use super::timers::{Millis, part_of};
 use super::worker::Shard;
+use crate::dialect::shape::Framing;
 use crate::dialect::{Hello, Opening, Outcome, RequestId, Shape};
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::frame::{self, Opcode};
@@ -218,6 +219,10 @@ impl Shard {
             let mut text = Vec::new();
             opening.dialect.answer(&RequestId(None), &Outcome::Refused(&fault), &mut text);
             self.say(id, &text);
+            if self.members[id as usize].socket.framing() == Framing::EventStream {
+                // It cannot ask for anything else.
+                self.close(id, CloseReason::Refused);
+            }
         }
     }
 
@@ -255,6 +260,11 @@ impl Shard {
     fn check_pulse(&mut self, id: SubscriberId) {
         if self.now >= self.leaves_at(&self.members[id as usize]) {
             return self.close(id, CloseReason::Shutdown);
+        }
+        let member = &mut self.members[id as usize];
+        if member.socket.framing() == Framing::EventStream && !member.control_waits() {
+            // Nobody answers a heartbeat there: that the last one was taken says as much.
+            member.unanswered_since = None;
         }
         if self.is_mute(id) && matches!(self.members[id as usize].life, Life::Open) {
             // The shard may have been held up itself: a pong that is there counts.
@@ -322,9 +332,11 @@ impl Shard {
         if matches!(self.members[id as usize].life, Life::Closing { .. }) {
             return;
         }
-        let mut close = Vec::new();
-        frame::write_close(reason, &mut close);
-        self.end_with(id, reason, &close, false);
+        let member = &self.members[id as usize];
+        // The reader of an event stream has no word for having heard it: the end of the stream follows.
+        let heard = member.socket.framing() == Framing::EventStream;
+        let close = member.closing_words(reason);
+        self.end_with(id, reason, &close, heard);
     }
 
     /// The client closed: its frame is answered, and the connection ends once the answer is sent.

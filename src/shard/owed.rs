@@ -5,9 +5,10 @@
 
 use super::index::{SlotId, SubscriberId};
 use super::tally::Fate;
+use super::timers::Millis;
 use super::worker::Shard;
 use crate::ring::Entry;
-use crate::subscriber::outbox::{Pace, Stretch};
+use crate::subscriber::outbox::{Outbox, Pace, Stretch};
 
 impl Shard {
     /// The newest record of a slot's channel, filled in when the socket has room. It stands for all that waits of the channel.
@@ -42,12 +43,11 @@ impl Shard {
         let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
         // It takes the place of whatever came while what was missed was looked for.
         let replaced = outbox.withdraw(slot);
-        outbox.newest(slot, base, newest, pace);
-        self.is_due(id, 1);
+        let taken = outbox.newest(slot, base, newest, pace);
         self.note(id, Fate::Conflated, replaced);
-        self.ledger.pending += 1;
         self.ledger.pending -= replaced;
-        self.has_backlog(id);
+        self.is_due(id, 1);
+        self.was_put_aside(id, Ok((taken, 0)));
     }
 
     /// A channel is left: what waits of it is taken back.
@@ -87,6 +87,20 @@ impl Shard {
         let was_rated = self.members[id as usize].set_rated(is_rated);
         self.ledger.rated += u64::from(is_rated);
         self.ledger.rated -= u64::from(was_rated);
+    }
+
+    /// Nothing more will come: what waits for its time is sent now.
+    pub(super) fn send_parked(&mut self) {
+        let has_parked = |outbox: &Outbox| outbox.has_parked();
+        let parked =
+            self.members.iter().filter(|(_, member)| member.outbox.as_deref().is_some_and(has_parked));
+        let parked: Vec<_> = parked.map(|(id, _)| id as SubscriberId).collect();
+        for id in parked {
+            if let Some(outbox) = self.members[id as usize].outbox.as_mut() {
+                outbox.unpark(Millis::MAX);
+            }
+            self.has_backlog(id);
+        }
     }
 
     /// How often a slot may be sent, now.

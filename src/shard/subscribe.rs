@@ -172,18 +172,22 @@ impl Shard {
         wanted: &Subscribe,
         joining: &mut Joining,
     ) {
-        let is_held = |info: &ChannelInfo| self.index.wanted_rate(own, &info.name, None).is_some();
-        let held: Vec<_> = matches.channels.iter().map(is_held).collect();
+        // One that a pattern of before matches and that the cursor is yet to meet is joined when it is met, from its first record on.
+        let is_awaited = |info: &ChannelInfo| {
+            self.index.wanted_rate(own, &info.name, None).is_some() && !self.index.has_met(info.id)
+        };
+        let channels: Vec<_> = matches.channels.into_iter().filter(|info| !is_awaited(info)).collect();
         for pattern in &wanted.patterns {
             self.index.add_pattern(own, pattern, wanted.every_ms);
         }
-        for (info, is_held) in matches.channels.into_iter().zip(held) {
+        self.follow_new_rates(id, own, &wanted.patterns);
+        for info in channels {
             let found = self.index.find(own, &info.name);
             if found.is_some_and(|slot| self.index.cohort(own).is_named(slot)) {
                 continue;
             }
             let every_ms = self.rate_of(own, &info.name, info.rule);
-            let choice = Choice { is_held, ..Choice::plain(info, every_ms) };
+            let choice = Choice::plain(info, every_ms);
             let (slot, is_new) = self.join(id, own, &choice, false);
             if !is_new {
                 continue;
@@ -321,6 +325,18 @@ impl Shard {
         gone.into_iter().for_each(|slot| self.leave(id, own, slot));
         self.index.remove_pattern(own, pattern);
         kept.into_iter().for_each(|slot| self.follow_patterns(id, own, slot));
+    }
+
+    /// What these patterns hold alone comes at their rate from now on, channels that expired included.
+    fn follow_new_rates(&mut self, id: SubscriberId, own: CohortId, patterns: &[ChannelPattern]) {
+        let of = self.index.cohort(own);
+        let joined = of.slots.iter().copied().filter(|&slot| !of.is_named(slot));
+        let is_meant = |slot: &SlotId| {
+            let source = &self.index.slot(*slot).source;
+            patterns.iter().any(|pattern| pattern.matches(source))
+        };
+        let meant: Vec<_> = joined.filter(is_meant).collect();
+        meant.into_iter().for_each(|slot| self.follow_patterns(id, own, slot));
     }
 
     /// A channel that only patterns hold comes at the rate that they want.

@@ -70,6 +70,14 @@ impl<T: Copy> Wheel<T> {
 }
 
 #[cfg(test)]
+impl<T> Wheel<T> {
+    /// How many timers are set.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -102,7 +110,7 @@ mod tests {
                 expected.sort_unstable();
                 prop_assert_eq!(due, expected);
             }
-            prop_assert_eq!(wheel.len, naive.len());
+            prop_assert_eq!(wheel.len(), naive.len());
         }
     }
 }

@@ -322,8 +322,11 @@ impl Shard {
 
     fn go_on_ending(&mut self, drained: Drain) {
         let Phase::Draining { until } = self.phase else { return };
-        let is_through = drained == Drain::Empty && self.walk.is_none();
-        if is_through && (self.now >= until || !self.has_waiting_records()) {
+        if drained == Drain::More || self.walk.is_some() {
+            return;
+        }
+        self.send_parked();
+        if self.now >= until || !self.has_waiting_records() {
             self.phase = Phase::Closing;
             self.close_everyone(CloseReason::Shutdown);
         }

@@ -36,11 +36,13 @@ pub enum CloseReason {
     ReadTimeout,
     /// Closed by the operator.
     Admin,
+    /// What it asked for cannot be, and it cannot ask for anything else.
+    Refused,
 }
 
 impl CloseReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ClientClosed,
         Self::ClientVanished,
         Self::Shutdown,
@@ -56,6 +58,7 @@ impl CloseReason {
         Self::PongTimeout,
         Self::ReadTimeout,
         Self::Admin,
+        Self::Refused,
     ];
 
     /// Its place in [`CloseReason::ALL`].
@@ -80,6 +83,7 @@ impl CloseReason {
             Self::PongTimeout => (1008, "no pong"),
             Self::ReadTimeout => (1008, "message not finished in time"),
             Self::Admin => (1008, "closed by the operator"),
+            Self::Refused => (1008, "the request was refused"),
             Self::MessageTooBig => (1009, "message too big"),
             Self::Lapped => (1012, "server lost records; reconnect"),
         }
@@ -104,6 +108,7 @@ impl CloseReason {
             Self::PongTimeout => "pong_timeout",
             Self::ReadTimeout => "read_timeout",
             Self::Admin => "admin",
+            Self::Refused => "refused",
         }
     }
 }

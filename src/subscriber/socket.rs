@@ -10,6 +10,8 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::dialect::shape::Framing;
+
 /// A connected, non-blocking socket on its way to a shard, on no runtime.
 #[derive(Debug)]
 pub enum Connection {
@@ -47,9 +49,24 @@ impl Socket {
                 SockRef::from(&socket).set_tcp_notsent_lowat(notsent_lowat_bytes)?;
                 TcpStream::from_std(socket).map(Self::Tcp)
             }
-            Connection::Pipe(socket) => UnixStream::from_std(socket).map(Self::Pipe),
+            Connection::Pipe(socket) => {
+                // The nearest that a pipe has: what waits in it is what the front has not taken.
+                SockRef::from(&socket).set_send_buffer_size(notsent_lowat_bytes as usize)?;
+                UnixStream::from_std(socket).map(Self::Pipe)
+            }
             #[cfg(feature = "model")]
             Connection::Sim(pipe) => Ok(Self::Sim(pipe)),
+        }
+    }
+
+    /// What goes around the messages on it: what is behind a pipe speaks HTTP, and wants lines.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        match self {
+            Self::Tcp(_) => Framing::WebSocket,
+            Self::Pipe(_) => Framing::EventStream,
+            #[cfg(feature = "model")]
+            Self::Sim(_) => Framing::WebSocket,
         }
     }
 

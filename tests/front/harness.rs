@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tapecast::front::{Front, Options, Stats};
+use tapecast::channel::{Catalogue, ChannelId, ChannelName, DeliveryRules};
+use tapecast::front::{Front, Market, Options, Stats};
+use tapecast::record::{Format, Head};
+use tapecast::ring::{self, Kind, Publisher, Stamp};
 use tapecast::shard::mailbox::{self, Letter, Newborn, Post};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
@@ -32,7 +35,55 @@ pub(crate) struct Harness {
     bell: Arc<Notify>,
     waiting: Runtime,
     pub(crate) shutdown: watch::Sender<bool>,
+    pub(crate) tape: Tape,
     thread: Option<JoinHandle<()>>,
+}
+
+/// The feed's side of the market: what ingest would do.
+pub(crate) struct Tape {
+    publisher: Publisher,
+    pub(crate) catalogue: Arc<Catalogue>,
+    /// Channels by index, and each one's last sequence.
+    channels: Vec<(String, u64)>,
+    pub(crate) ordinal: u64,
+}
+
+impl Tape {
+    fn new(bytes: usize) -> (Self, Market) {
+        let options = ring::Options { bytes, channels_max: 4096, body_bytes_max: bytes / 64, readers: 0 };
+        let (publisher, ring) = ring::new(&options).unwrap();
+        let catalogue = Arc::new(Catalogue::new(DeliveryRules::default()));
+        let market = Market::new(ring, Arc::clone(&catalogue), "e1".into());
+        (Self { publisher, catalogue, channels: Vec::new(), ordinal: 0 }, market)
+    }
+
+    /// Publishes a payload on a channel, which exists from then on.
+    pub(crate) fn publish(&mut self, name: &str, payload: &str) {
+        let index = self.channels.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            self.channels.push((name.to_owned(), 0));
+            self.catalogue.insert(&ChannelName::parse(name).unwrap(), self.id(name));
+            self.channels.len() - 1
+        });
+        self.channels[index].1 += 1;
+        self.ordinal += 1;
+        let stamp = Stamp {
+            kind: Kind::Data,
+            flags: 0,
+            channel: index as u32,
+            generation: 0,
+            sequence: self.channels[index].1,
+            ordinal: self.ordinal,
+            monotonic_ns: 1,
+        };
+        let head = Head { wall_us: 7, feed_sequence: None, payload_hash: 0, format: Format::Text, epoch: 0 };
+        self.publisher.publish(&stamp, &[&head.to_bytes(), payload.as_bytes()]).unwrap();
+    }
+
+    /// A channel's id.
+    pub(crate) fn id(&self, name: &str) -> ChannelId {
+        let index = self.channels.iter().position(|(known, _)| known == name).unwrap();
+        ChannelId { index: index as u32, generation: 0 }
+    }
 }
 
 pub(crate) fn options() -> Options {
@@ -44,6 +95,10 @@ pub(crate) fn options() -> Options {
         head_bytes_max: 64 * 1024,
         head_timeout: PATIENCE,
         channels_max: 1024,
+        patterns_max: 16,
+        pattern_channels_max: 3000,
+        resume_records_max: 1000,
+        notsent_lowat_bytes: 1 << 17,
     }
 }
 
@@ -52,16 +107,27 @@ impl Harness {
         Self::with_shards(options, 1, 64)
     }
 
+    /// With a ring of this size.
+    pub(crate) fn with_ring(bytes: usize) -> Self {
+        Self::of(options(), (1, 64), bytes)
+    }
+
     pub(crate) fn with_shards(options: Options, shards: usize, letters_max: usize) -> Self {
+        Self::of(options, (shards, letters_max), 1 << 23)
+    }
+
+    fn of(options: Options, (shards, letters_max): (usize, usize), ring_bytes: usize) -> Self {
         let bell = Arc::new(Notify::new());
         let (mailboxes, posts) = (0..shards).map(|_| mailbox::new(letters_max, Arc::clone(&bell))).unzip();
         let stats = Arc::new(Stats::default());
         let front = Front::bind(options, Arc::clone(&stats)).unwrap();
         let address = front.address();
         let (shutdown, signal) = watch::channel(false);
-        let run = move || runtime().block_on(front.run(mailboxes, signal));
+        let (tape, market) = Tape::new(ring_bytes);
+        let run =
+            move || runtime().block_on(async { front.run(market, mailboxes, signal).await.end().await });
         let thread = Some(std::thread::spawn(run));
-        Self { address, stats, posts, bell, waiting: runtime(), shutdown, thread }
+        Self { address, stats, posts, bell, waiting: runtime(), shutdown, tape, thread }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -87,6 +153,22 @@ impl Harness {
         let mut client = self.send(handshake("/v1/ws", ""));
         assert_switches(&head(&mut client));
         client
+    }
+
+    /// Asks for a path, and reads the whole answer: its status, its head in lower case, and its body.
+    pub(crate) fn get(&self, target: &str) -> (u16, String, String) {
+        self.ask("GET", target)
+    }
+
+    pub(crate) fn ask(&self, method: &str, target: &str) -> (u16, String, String) {
+        let answer =
+            self.say(format!("{method} {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let head = head.to_ascii_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let body =
+            if head.contains("transfer-encoding: chunked") { dechunked(body) } else { body.to_owned() };
+        (status, head, body)
     }
 
     /// The next newborn of a shard.
@@ -190,4 +272,19 @@ pub(crate) fn assert_refused(answer: &str, status: u16) {
     assert!(lower.contains("\r\nconnection: close\r\n"), "{answer:?}");
     assert_eq!(lower.matches("http/1.1 ").count(), 1, "{answer:?}");
     assert_eq!(lower.contains("\r\nretry-after: 5\r\n"), status == 503, "{answer:?}");
+}
+
+/// A body without its chunks' lengths.
+pub(crate) fn dechunked(mut rest: &str) -> String {
+    let mut body = String::new();
+    loop {
+        let (length, more) = rest.split_once("\r\n").unwrap();
+        let length = usize::from_str_radix(length, 16).unwrap();
+        body += &more[..length];
+        rest = more[length..].strip_prefix("\r\n").unwrap();
+        if length == 0 {
+            assert_eq!(rest, "", "nothing behind the last chunk");
+            return body;
+        }
+    }
 }

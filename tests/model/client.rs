@@ -13,6 +13,7 @@ use crate::promise::{Checked, Heard, Snapshot, Told};
 use crate::spell::spell;
 use crate::wire::{self, Acked, Frame, Message, Payload};
 
+const LENIENT: bool = false;
 /// The patterns of the model.
 pub(crate) const PATTERNS: [&str; 5] = ["*@ticker", "s1@*", "*@*", "s*@t*", "*0@*de"];
 
@@ -402,7 +403,7 @@ impl Client {
             let every_ms = if channel.rule.delivery.is_conflatable() { every_ms } else { 0 };
             let told = &mut self.told[place];
             told.by_pattern = self.named[place].is_none();
-            told.was_by_pattern |= told.by_pattern;
+            told.was_by_pattern |= told.by_pattern && LENIENT;
             told.set_rate(every_ms);
         }
     }

@@ -326,7 +326,8 @@ fn a_subscriber_has_its_channels_and_not_one_more() {
 
 #[test]
 fn who_never_reads_is_closed_and_disturbs_nobody() {
-    let mut scene = Scene::new(&["outbox.bytes_max=65536", "limits.close_timeout=500ms"]);
+    let close = r#"delivery=[{kind="trade",delivery="every",slow="close"}]"#;
+    let mut scene = Scene::new(&["outbox.bytes_max=65536", "limits.close_timeout=500ms", close]);
     let mut deaf = Subscriber::connect_with_room(&scene.server, "/v1/ws", 4096);
     deaf.subscribe(1, &["flood@trade"]);
     let mut feed = Feed::connect(&scene.server);

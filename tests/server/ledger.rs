@@ -7,7 +7,12 @@ use crate::client::{CLOSE, Feed, Subscriber, TEXT};
 use crate::harness::{Metrics, Server};
 use crate::native::filled;
 
-const SETTINGS: [&str; 3] = ["ring.bytes=134217728", "outbox.bytes_max=1048576", "limits.close_timeout=60s"];
+const SETTINGS: [&str; 4] = [
+    "ring.bytes=134217728",
+    "outbox.bytes_max=1048576",
+    "limits.close_timeout=60s",
+    r#"delivery=[{kind="trade",delivery="every",slow="close"},{kind="bookTicker",delivery="latest"}]"#,
+];
 
 #[test]
 fn every_fate_is_counted_once_as_the_clients_count() {

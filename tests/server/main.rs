@@ -6,6 +6,8 @@
 mod admin;
 mod client;
 mod crowd;
+mod events;
+mod fallbacks;
 mod faults_client;
 mod faults_feed;
 mod gaps;

@@ -116,7 +116,7 @@ fn a_pattern_joins_no_more_than_it_may() {
 }
 
 #[test]
-fn a_channel_that_expired_leaves_its_patterns_and_comes_back_to_them() {
+fn a_channel_that_expired_comes_back_to_its_patterns() {
     let server = Server::start(1, &["channel.expire_after=300ms"]);
     let mut feed = Feed::connect(&server);
     let mut subscriber = Subscriber::native(&server);
@@ -125,7 +125,6 @@ fn a_channel_that_expired_leaves_its_patterns_and_comes_back_to_them() {
     feed.ping();
     assert_eq!(Record::read(&subscriber.text()).seq, 1);
     server.wait_until("its end", |metrics| metrics.get("tapecast_ingest_expired_channels_total") == 1);
-    server.wait_until("it to leave", |metrics| metrics.shard("subscriptions") == 0);
     feed.publish("a@trade", "2");
     feed.ping();
     let text = subscriber.text();

@@ -26,6 +26,8 @@ pub(super) fn run(target: &Target, arguments: &RunArguments) -> io::Result<Outco
         seconds: SETTLE_S,
         dialect: arguments.dialect,
         seed: arguments.seed,
+        kind: "trade".to_owned(),
+        with_parent: false,
     };
     let mut swarm = Swarm::connect(&hold.swarm())?;
     swarm.hold(hold.seconds)?;

@@ -190,6 +190,10 @@ pub(super) fn front(written: &Written, checks: &mut Checks) -> front::Options {
         head_bytes_max: limits.head_bytes,
         head_timeout: limits.head_timeout,
         channels_max: unlimited_if_zero(limits.channels) as usize,
+        patterns_max: unlimited_if_zero(limits.patterns) as usize,
+        pattern_channels_max: unlimited_if_zero(limits.pattern_channels) as usize,
+        resume_records_max: written.resume.records_max,
+        notsent_lowat_bytes: written.socket.notsent_lowat_bytes,
     }
 }
 

@@ -69,6 +69,8 @@ pub(super) fn write_front(stats: &front::Stats, page: &mut Page<'_>) -> fmt::Res
     page.family(
         Kind::Counter, "tapecast_front_refused_connections", "Connections refused, by limit.", "limit", refused,
     )?;
+    page.gauge("tapecast_front_streams", "Event streams now.", read(&stats.streams))?;
+    page.gauge("tapecast_front_polls", "Polls that wait now.", read(&stats.polls))?;
     page.gauge("tapecast_front_connections", "Connections now, handed over included.", read(&stats.connections))
 }
 

@@ -146,9 +146,8 @@ impl Index {
         id: ChannelId,
         look_up: impl FnOnce() -> Option<ChannelInfo>,
     ) -> Option<Seen> {
-        let seen = self.channels.get(id.index as usize).copied().unwrap_or_default();
-        if seen.known && seen.generation == id.generation {
-            return Some(seen);
+        if self.has_met(id) {
+            return self.channels.get(id.index as usize).copied();
         }
         let info = look_up().filter(|info| info.id == id);
         let is_matched = info.as_ref().is_some_and(|info| self.patterns.is_matched(&info.name));
@@ -157,6 +156,12 @@ impl Index {
         }
         self.enter(id, info.as_ref());
         Some(self.channels[id.index as usize])
+    }
+
+    /// Whether the cursor has met a channel.
+    pub(super) fn has_met(&self, id: ChannelId) -> bool {
+        let seen = self.channels.get(id.index as usize);
+        seen.is_some_and(|seen| seen.known && seen.generation == id.generation)
     }
 
     /// The cursor has met a channel; `info` tells its name.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::channel::{Delivery, Merge, Rule};
+use crate::shard::worker::Phase;
 
 fn rules(merge: Merge) -> DeliveryRules {
     DeliveryRules::new([("*".into(), Rule::new(Delivery::Merge(merge)))])
@@ -69,6 +70,39 @@ fn who_chose_a_rate_is_off_the_fast_path_until_it_chose_none() {
     bench.rate("a@ticker", 50);
     bench.shard.bury(FIRST, CloseReason::ClientVanished);
     assert_eq!((bench.shard.ledger.rated, bench.shard.ledger.slow), (0, 0));
+}
+
+#[test]
+fn a_thousand_windows_leave_no_timers_behind() {
+    let mut bench = Bench::new();
+    let mut client = bench.subscriber(&["a@ticker"]);
+    text(&mut client);
+    bench.rate("a@ticker", 10);
+    for sequence in 1..=1000 {
+        bench.publish("a@ticker", (0, 0), sequence, 4);
+        bench.turn_after(5);
+    }
+    assert_eq!(bench.shard.wheel.len(), 2, "one to its window's end, one to its next ping");
+    assert_eq!(told(&mut client, 3), ["1", "3+1", "5+1"]);
+    assert!((480..=520).contains(&bench.shard.ledger.delivered), "{:?}", bench.shard.ledger);
+    bench.assert_adds_up();
+}
+
+#[test]
+fn what_waits_for_its_time_when_the_server_ends_is_sent_before_the_close() {
+    let mut bench = Bench::new();
+    let mut client = bench.subscriber(&["a@ticker"]);
+    bench.rate("a@ticker", 60_000);
+    for sequence in 1..=3 {
+        bench.publish("a@ticker", (0, 0), sequence, 1);
+        bench.turn();
+    }
+    bench.shard.phase = Phase::Draining { until: bench.now + 3000 };
+    (0..2).for_each(|_| bench.turn_after(1));
+    assert_eq!(told(&mut client, 3), ["hello", "1", "3+1"]);
+    bench.turn_after(1);
+    assert_eq!(close_code(&mut client), 1001);
+    bench.assert_adds_up();
 }
 
 #[test]
@@ -148,5 +182,22 @@ fn a_closed_bar_is_never_replaced_within_a_window() {
     bench.turn_after(1000);
     assert_eq!(told(&mut client, 2), ["3+1", "5+1"]);
     assert_eq!((bench.shard.ledger.conflated, bench.shard.ledger.merged), (2, 0));
+    bench.assert_adds_up();
+}
+
+/// However many came within a window, one record comes at its end, and holds what all of them said.
+#[test]
+fn a_long_window_ends_with_one_record() {
+    let mut bench = Bench::with(1 << 20, BODY_BYTES_MAX, options(), rules(Merge::BinanceArray));
+    let mut client = bench.subscriber(&["!m@arr"]);
+    bench.rate("!m@arr", 1000);
+    bench.publish_arrays(1..=1);
+    bench.turn();
+    bench.publish_arrays(2..=900);
+    while bench.shard.ledger.seen < 900 {
+        bench.turn();
+    }
+    bench.turn_after(1000);
+    assert_eq!(told(&mut client, 3), ["hello", "1", "900m898"]);
     bench.assert_adds_up();
 }

@@ -149,6 +149,7 @@ impl Outbox {
 
     /// Records that are to be sent again to a subscriber that came back; what is newer of their channel waits behind them.
     pub fn resume(&mut self, missed: Stretch) {
+        debug_assert!(missed.records() > 0, "a run that is empty is never through");
         self.resumes.push_back(missed);
     }
 
