@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::cycle::id_of;
-use super::index::{CohortId, SlotId, SlotKey, SubscriberId};
+use super::index::{CohortId, Slot, SlotId, SlotKey, SubscriberId};
 use super::patterns::Matches;
 use super::resume::{Search, channels_of, origin};
 use super::worker::Shard;
@@ -302,8 +302,10 @@ impl Shard {
     fn leave_named(&mut self, id: SubscriberId, own: CohortId, name: &ChannelName) {
         let slot = self.index.find(own, name).filter(|&slot| self.index.cohort(own).is_named(slot));
         let Some(slot) = slot else { return };
-        let exists = self.index.slot(slot).channel.is_some();
-        if exists && self.index.wanted_rate(own, name, None).is_some() {
+        // A pattern keeps what is known of a channel that expired, but no name that never was one.
+        let Slot { channel, past, .. } = self.index.slot(slot);
+        let existed = channel.is_some() || *past > 0;
+        if existed && self.index.wanted_rate(own, name, None).is_some() {
             self.index.unname(own, slot);
             return self.follow_patterns(id, own, slot);
         }

@@ -206,7 +206,7 @@ impl Told {
         }
         let is_expired = reason == "expired";
         let is_next = match self.last {
-            Some(last) => from == last + 1 || (is_expired && self.was_by_pattern && from > last),
+            Some(last) => from == last + 1 || (self.was_by_pattern && reason != "slow" && to > last),
             // Of a channel that had the name before, this subscriber need not have known.
             None => {
                 from <= self.since + 1
