@@ -13,7 +13,6 @@ use crate::promise::{Checked, Heard, Snapshot, Told};
 use crate::spell::spell;
 use crate::wire::{self, Acked, Frame, Message, Payload};
 
-const LENIENT: bool = true;
 /// The patterns of the model.
 pub(crate) const PATTERNS: [&str; 5] = ["*@ticker", "s1@*", "*@*", "s*@t*", "*0@*de"];
 
@@ -371,7 +370,8 @@ impl Client {
                 let is_ours = resume.is_some_and(|(is_ours, _)| *is_ours);
                 let is_rated = ask.every_ms > 0 && channel.rule.delivery == Delivery::Latest;
                 market.judge_resume(place, is_ours, after, stands_at, recovered, is_rated)?;
-                if recovered {
+                // Of a channel that is not there, nothing was missed by who had nothing of it.
+                if recovered && stands_at > 0 {
                     self.told[place].recover(after);
                 }
                 Ok(())
@@ -403,7 +403,7 @@ impl Client {
             let every_ms = if channel.rule.delivery.is_conflatable() { every_ms } else { 0 };
             let told = &mut self.told[place];
             told.by_pattern = self.named[place].is_none();
-            told.was_by_pattern |= told.by_pattern && LENIENT;
+            told.was_by_pattern |= told.by_pattern;
             told.set_rate(every_ms);
         }
     }
