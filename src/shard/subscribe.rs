@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::cycle::id_of;
-use super::index::{CohortId, SlotId, SlotKey, SubscriberId};
+use super::index::{CohortId, Slot, SlotId, SlotKey, SubscriberId};
 use super::patterns::Matches;
 use super::resume::{Search, channels_of, origin};
 use super::worker::Shard;
@@ -26,13 +26,15 @@ pub(super) struct Choice {
     every_ms: u32,
     rule: Rule,
     info: Option<ChannelInfo>,
+    /// The subscriber's patterns held it before: of a channel that the cursor has not met yet it is due every record.
+    is_held: bool,
 }
 
 impl Choice {
     /// A channel by its own name.
     pub(super) fn plain(info: ChannelInfo, every_ms: u32) -> Self {
         let (label, source) = (info.name.clone(), info.name.clone());
-        Self { label, source, every_ms, rule: info.rule, info: Some(info) }
+        Self { label, source, every_ms, rule: info.rule, info: Some(info), is_held: false }
     }
 
     fn key(&self) -> SlotKey<'_> {
@@ -104,13 +106,14 @@ impl Shard {
             if is_alias {
                 let (info, rule) = self.look_up(&rated.source);
                 let (label, source) = (wanted.name.clone(), rated.source.clone());
-                return Ok(Choice { label, source, every_ms: rated.every_ms, rule, info });
+                return Ok(Choice { label, source, every_ms: rated.every_ms, rule, info, is_held: false });
             }
         }
         if every_ms > 0 && !rule.delivery.is_conflatable() {
             return Err(not_conflatable(&wanted.name));
         }
-        Ok(Choice { label: wanted.name.clone(), source: wanted.name.clone(), every_ms, rule, info })
+        let is_held = self.index.wanted_rate(own, &wanted.name, None).is_some();
+        Ok(Choice { label: wanted.name.clone(), source: wanted.name.clone(), every_ms, rule, info, is_held })
     }
 
     fn look_up(&self, name: &ChannelName) -> (Option<ChannelInfo>, Rule) {
@@ -177,6 +180,7 @@ impl Shard {
         for pattern in &wanted.patterns {
             self.index.add_pattern(own, pattern, wanted.every_ms);
         }
+        self.follow_new_rates(id, own, &wanted.patterns);
         for info in channels {
             let found = self.index.find(own, &info.name);
             if found.is_some_and(|slot| self.index.cohort(own).is_named(slot)) {
@@ -224,7 +228,8 @@ impl Shard {
         wanted: &Subscribe,
         joining: &mut Joining,
     ) {
-        if choice.info.as_ref().is_some_and(|info| info.stale) {
+        // What the slot's other subscribers were told last is what the next change is told against.
+        if self.index.slot(slot).stale || choice.info.as_ref().is_some_and(|info| info.stale) {
             joining.stale.push(choice.label.clone());
         }
         if let Some(resume) = &wanted.resume
@@ -236,7 +241,9 @@ impl Shard {
         if wanted.snapshot {
             return self.owe_snapshot(id, slot);
         }
-        if self.index.seen(slot).is_some_and(|(_, seen)| entry.sequence > seen) {
+        let seen = self.index.seen(slot).map(|(_, seen)| seen);
+        let is_due = choice.is_held && seen == Some(0);
+        if !is_due && seen.is_some_and(|seen| entry.sequence > seen) {
             // The answer tells this sequence, so what the cursor still brings up to it is not for this subscriber.
             self.leave_fast_path(id);
             self.pass_over(id, slot, &entry);
@@ -295,8 +302,10 @@ impl Shard {
     fn leave_named(&mut self, id: SubscriberId, own: CohortId, name: &ChannelName) {
         let slot = self.index.find(own, name).filter(|&slot| self.index.cohort(own).is_named(slot));
         let Some(slot) = slot else { return };
-        let exists = self.index.slot(slot).channel.is_some();
-        if exists && self.index.wanted_rate(own, name, None).is_some() {
+        // A pattern keeps what is known of a channel that expired, but no name that never was one.
+        let Slot { channel, past, .. } = self.index.slot(slot);
+        let existed = channel.is_some() || *past > 0;
+        if existed && self.index.wanted_rate(own, name, None).is_some() {
             self.index.unname(own, slot);
             return self.follow_patterns(id, own, slot);
         }
@@ -318,6 +327,18 @@ impl Shard {
         gone.into_iter().for_each(|slot| self.leave(id, own, slot));
         self.index.remove_pattern(own, pattern);
         kept.into_iter().for_each(|slot| self.follow_patterns(id, own, slot));
+    }
+
+    /// What these patterns hold alone comes at their rate from now on, channels that expired included.
+    fn follow_new_rates(&mut self, id: SubscriberId, own: CohortId, patterns: &[ChannelPattern]) {
+        let of = self.index.cohort(own);
+        let joined = of.slots.iter().copied().filter(|&slot| !of.is_named(slot));
+        let is_meant = |slot: &SlotId| {
+            let source = &self.index.slot(*slot).source;
+            patterns.iter().any(|pattern| pattern.matches(source))
+        };
+        let meant: Vec<_> = joined.filter(is_meant).collect();
+        meant.into_iter().for_each(|slot| self.follow_patterns(id, own, slot));
     }
 
     /// A channel that only patterns hold comes at the rate that they want.

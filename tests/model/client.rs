@@ -10,6 +10,7 @@ use tapecast::subscriber::sim::SimClient;
 
 use crate::market::{Market, UPDATES};
 use crate::promise::{Checked, Heard, Snapshot, Told};
+use crate::spell::spell;
 use crate::wire::{self, Acked, Frame, Message, Payload};
 
 /// The patterns of the model.
@@ -118,53 +119,10 @@ impl Client {
     pub(crate) fn ask(&mut self, command: Command, market: &Market) {
         self.requests += 1;
         let id = self.requests;
-        let text = self.spell(&command, id, market);
+        let text = spell(self.tongue, &command, id, market);
         self.pipe.say(&wire::masked(1, text.as_bytes()));
         let then = market.channels.iter().map(|channel| (channel.id, channel.last())).collect();
         self.asked.push_back(Asked { id, command, then });
-    }
-
-    fn spell(&self, command: &Command, id: u64, market: &Market) -> String {
-        let names = |places: &[usize], patterns: &[usize]| {
-            let names = places.iter().map(|&place| market.channels[place].name.as_str());
-            let all = names.chain(patterns.iter().map(|&pattern| PATTERNS[pattern]));
-            all.map(|name| format!(r#""{name}""#)).collect::<Vec<_>>().join(",")
-        };
-        let is_native = self.tongue == Tongue::Native;
-        match command {
-            Command::Subscribe(ask) if is_native => {
-                let mut text = format!(
-                    r#"{{"op":"subscribe","id":{id},"channels":[{}],"snapshot":{}"#,
-                    names(&ask.places, &ask.patterns),
-                    ask.snapshot
-                );
-                if ask.every_ms > 0 {
-                    text += &format!(r#","every_ms":{}"#, ask.every_ms);
-                }
-                if let Some((is_ours, places)) = &ask.resume {
-                    let epoch = if *is_ours { crate::world::EPOCH } else { "another" };
-                    let sequences = places.iter();
-                    let sequences: Vec<_> = sequences
-                        .map(|(place, last)| format!(r#""{}":{last}"#, market.channels[*place].name.as_str()))
-                        .collect();
-                    text += &format!(r#","resume":{{"epoch":"{epoch}","seq":{{{}}}}}"#, sequences.join(","));
-                }
-                text + "}"
-            }
-            Command::Subscribe(ask) => {
-                format!(r#"{{"method":"SUBSCRIBE","params":[{}],"id":{id}}}"#, names(&ask.places, &[]))
-            }
-            Command::Unsubscribe { places, patterns } if is_native => {
-                format!(r#"{{"op":"unsubscribe","id":{id},"channels":[{}]}}"#, names(places, patterns))
-            }
-            Command::Unsubscribe { places, .. } => {
-                format!(r#"{{"method":"UNSUBSCRIBE","params":[{}],"id":{id}}}"#, names(places, &[]))
-            }
-            Command::List if is_native => format!(r#"{{"op":"list","id":{id}}}"#),
-            Command::List => format!(r#"{{"method":"LIST_SUBSCRIPTIONS","id":{id}}}"#),
-            Command::Ping => format!(r#"{{"op":"ping","id":{id}}}"#),
-            Command::Bad(_) => format!(r#"{{"op":"subscribe","id":{id},"channels":["no channel"]}}"#),
-        }
     }
 
     /// Reads what came, and checks it.
@@ -412,7 +370,8 @@ impl Client {
                 let is_ours = resume.is_some_and(|(is_ours, _)| *is_ours);
                 let is_rated = ask.every_ms > 0 && channel.rule.delivery == Delivery::Latest;
                 market.judge_resume(place, is_ours, after, stands_at, recovered, is_rated)?;
-                if recovered {
+                // Of a channel that is not there, nothing was missed by who had nothing of it.
+                if recovered && stands_at > 0 {
                     self.told[place].recover(after);
                 }
                 Ok(())

@@ -29,6 +29,8 @@ pub(crate) struct Channel {
     /// First and last sequence of each channel that had this name; the last one may still live.
     pub(crate) spans: Vec<(u64, u64)>,
     pub(crate) stale: bool,
+    /// The feed-wide count at its last record.
+    last_ordinal: u64,
     /// What the feed said that it skipped, and how many records of the market were published before.
     pub(crate) feed_gaps: Vec<(u64, u64)>,
 }
@@ -102,6 +104,7 @@ impl Market {
                 bytes_before: HashMap::new(),
                 spans: Vec::new(),
                 stale: false,
+                last_ordinal: 0,
                 feed_gaps: Vec::new(),
             }
         });
@@ -150,6 +153,7 @@ impl Market {
         self.ordinal += 1;
         self.bytes += bytes as u64 + 80;
         let channel = &mut self.channels[place];
+        channel.last_ordinal = self.ordinal;
         channel.bytes_before.insert(sequence, self.bytes);
         match channel.spans.last_mut() {
             Some((_, last)) if !is_first => *last = sequence,
@@ -173,9 +177,11 @@ impl Market {
         self.free.push(id.index);
     }
 
-    /// A channel expires, if it lives.
-    pub(crate) fn expire(&mut self, place: usize) {
-        let Some(id) = self.channels[place].id else { return };
+    /// A channel expires, if it lives and all of it was seen by who has seen this ordinal: no shard is as far behind as a channel is
+    /// silent before.
+    pub(crate) fn expire(&mut self, place: usize, seen: u64) {
+        let channel = &self.channels[place];
+        let Some(id) = channel.id.filter(|_| channel.last_ordinal <= seen) else { return };
         let last = self.channels[place].last();
         self.floor = self.floor.max(last);
         self.bare(Kind::Expired, id, last, 0, &[]);

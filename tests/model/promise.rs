@@ -5,6 +5,9 @@
 
 use crate::market::Channel;
 
+/// Records of a run that one frame holds.
+const RUN_MAX: u64 = 256;
+
 pub(crate) type Checked = Result<(), String>;
 
 /// A record as it was received.
@@ -53,6 +56,8 @@ pub(crate) struct Told {
     pub(crate) feed_gaps_before: usize,
     /// Missed records follow in order, whatever the delivery.
     pub(crate) resumed: bool,
+    /// The last frame was as long a run as one holds.
+    is_cut: bool,
     /// The highest sequence of the connection.
     highest: u64,
     /// When the last record that counts for the rate began.
@@ -74,6 +79,7 @@ impl Told {
             highest: self.highest,
             // It may have been joined all the time.
             stale: self.joined && self.stale,
+            may_be_stale: self.joined,
             was_by_pattern: self.joined && self.was_by_pattern,
             feed_gaps_before: channel.feed_gaps.len(),
             ..Self::default()
@@ -127,8 +133,9 @@ impl Told {
             if self.was_by_pattern && self.last.is_some_and(|last| first > last) {
                 (self.may_be_stale, self.begun_ms) = (true, None);
             }
-            // What was missed follows at once.
-            if !self.resumed || sequence > self.most {
+            // What was missed follows at once, and so does the rest of a run that is too long for one frame.
+            let goes_on = std::mem::replace(&mut self.is_cut, skipped + 1 == RUN_MAX);
+            if (!self.resumed || sequence > self.most) && !goes_on {
                 self.keep_rate(begun_ms)?;
             }
         }
@@ -199,9 +206,14 @@ impl Told {
         }
         let is_expired = reason == "expired";
         let is_next = match self.last {
-            Some(last) => from == last + 1 || (is_expired && self.was_by_pattern && from > last),
+            Some(last) => from == last + 1 || (self.was_by_pattern && reason != "slow" && to > last),
             // Of a channel that had the name before, this subscriber need not have known.
-            None => from <= self.since + 1 || is_expired || channel.first_of(from) == Some(from),
+            None => {
+                from <= self.since + 1
+                    || is_expired
+                    || channel.first_of(from) == Some(from)
+                    || self.snapshot != Snapshot::No
+            }
         };
         if !is_next {
             return Err(format!("a gap that does not begin behind {:?}", self.last));
@@ -219,6 +231,7 @@ impl Told {
         let newest = channel.last();
         let is_there = match self.last {
             Some(last) => last == newest,
+            None if channel.id.is_none() => true,
             None => self.since >= newest && self.snapshot != Snapshot::Must,
         };
         // Of a channel that expired, a state's last value is gone with it.
@@ -236,7 +249,7 @@ impl Told {
         let due = channel.feed_gaps.iter().skip(self.feed_gaps_before);
         let is_told =
             |gap: &&(u64, u64)| self.feed_gaps.iter().any(|told| told.0 <= gap.0 && told.1 >= gap.1);
-        match due.filter(|_| self.joined).find(|gap| !is_told(gap)) {
+        match due.filter(|_| self.joined && !self.was_by_pattern).find(|gap| !is_told(gap)) {
             Some(gap) => Err(format!("the feed's gap {gap:?} was not told")),
             None => Ok(()),
         }

@@ -30,7 +30,7 @@ impl World {
         if self.dice.once_in(self.plan.expire_once_in) {
             let place = self.dice.below(self.market.channels.len());
             self.trace(|| format!("expire {place}"));
-            self.market.expire(place);
+            self.market.expire(place, self.ledger().ordinal);
             return Ok(());
         }
         match self.dice.below(100) {
@@ -161,13 +161,13 @@ impl World {
         if self.dice.once_in(5) {
             ask.patterns = vec![self.dice.below(PATTERNS.len())];
         }
-        if ABLE && self.dice.once_in(3) {
+        if self.dice.once_in(3) {
             ask.every_ms = self.dice.one_of(&RATES_MS);
             let channels = &self.market.channels;
             ask.places.retain(|&place| channels[place].rule.delivery.is_conflatable());
         }
         let is_new = self.clients[place].named.iter().all(Option::is_none);
-        if ABLE && is_new && !self.memories.is_empty() && !self.dice.once_in(4) {
+        if is_new && !self.memories.is_empty() && !self.dice.once_in(4) {
             self.resume(ask);
         }
     }
@@ -193,8 +193,7 @@ impl World {
     }
 
     fn some_unsubscribe(&mut self) -> Command {
-        let patterns =
-            if ABLE && self.dice.once_in(3) { vec![self.dice.below(PATTERNS.len())] } else { Vec::new() };
+        let patterns = if self.dice.once_in(3) { vec![self.dice.below(PATTERNS.len())] } else { Vec::new() };
         Command::Unsubscribe { places: self.some_places(), patterns }
     }
 
@@ -206,9 +205,6 @@ impl World {
         places
     }
 }
-
-/// Whether the server knows patterns, rates and resumes.
-const ABLE: bool = true;
 
 impl Client {
     /// All is quiet: what it was told is all there is to tell.
@@ -224,9 +220,8 @@ impl Client {
             let is_native = self.tongue == Tongue::Native;
             let forgives = lapped && channel.id.is_none();
             let is_conflatable = channel.rule.delivery.is_conflatable() || forgives;
-            told.is_complete(channel, is_conflatable, is_native && ABLE)
-                .map_err(|why| format!("{name}: {why}"))?;
-            if is_native && ABLE && !lapped {
+            told.is_complete(channel, is_conflatable, is_native).map_err(|why| format!("{name}: {why}"))?;
+            if is_native && !lapped {
                 told.knows_feed_gaps(channel).map_err(|why| format!("{name}: {why}"))?;
             }
         }
