@@ -219,7 +219,7 @@ fn the_rests_of_torn_frames_are_bounded_for_the_whole_shard() {
 fn half_of_four_hundred_stopped_cost_little_memory() {
     const RECORDS: u64 = 3000;
     /// What the outboxes hold for each queued record, with room for how a queue grows; and the arenas, once.
-    const BYTES_MAX: u64 = 200 * RECORDS * 2 * 16 + (32 << 20);
+    const BYTES_MAX: u64 = 200 * RECORDS * 2 * 32 + (32 << 20);
     let server = Server::start(2, &[RING, "outbox.bytes_max=4194304"]);
     let crowd = healthy(&server, "a@trade", 200, RECORDS);
     let mut slow: Vec<_> =
