@@ -16,7 +16,7 @@ use super::{
 use crate::channel::{ChannelName, ChannelPattern};
 
 /// Longest time between records that a client may choose: an hour.
-const EVERY_MS_MAX: u32 = 3_600_000;
+pub(super) const EVERY_MS_MAX: u32 = 3_600_000;
 
 /// The dialect.
 pub(super) struct Native;

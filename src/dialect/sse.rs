@@ -3,7 +3,7 @@
 //! Pure; opened on the front's thread, the rest on the shard's. It reads nothing: the request is all that its client says.
 //! Invariant: what is appended is whole events, none of which a payload can end early.
 
-use super::native::Native;
+use super::native::{EVERY_MS_MAX, Native};
 use super::query::{self, Names};
 use super::{
     Dialect, Farewell, Fault, FaultCode, Hello, Opening, Outcome, Rejected, Request, RequestId, Resume,
@@ -28,12 +28,12 @@ pub fn open(query: &str, last_event_id: Option<&[u8]>) -> Result<Opening, Fault>
     let Names { channels, patterns } = query::names(query)?;
     let in_query = query::text(query, "last_event_id")?;
     let last_event_id = last_event_id.or_else(|| in_query.as_deref().map(str::as_bytes));
-    let every_ms = query::number(query, "every_ms", u64::from(u32::MAX))?.unwrap_or(0);
+    let every_ms = query::number(query, "every_ms", u64::from(EVERY_MS_MAX))?.unwrap_or(0);
     let subscribe = Subscribe {
         channels: channels.into_iter().map(Wanted::from).collect(),
         patterns,
         snapshot: query::flag(query, "snapshot")?.unwrap_or(true),
-        every_ms: u32::try_from(every_ms).unwrap_or(u32::MAX),
+        every_ms: u32::try_from(every_ms).unwrap_or(EVERY_MS_MAX),
         resume: last_event_id.filter(|id| !id.is_empty()).map(resume),
     };
     Ok(Opening { dialect: &Sse, shape: Shape::Sse, subscribe })
@@ -125,7 +125,7 @@ mod tests {
         let Subscribe { channels, patterns, snapshot, every_ms, resume } = opening.subscribe;
         assert_eq!((channels.len(), patterns.len(), snapshot, every_ms, resume), (1, 1, false, 250, None));
         assert!(open("channels=a@b", None).unwrap().subscribe.snapshot);
-        for bad in ["every_ms=x", "every_ms=4294967296", "snapshot=0", "every_ms=-1", "last_event_id=%ff"] {
+        for bad in ["every_ms=x", "every_ms=3600001", "snapshot=0", "every_ms=-1", "last_event_id=%ff"] {
             let fault = open(&format!("channels=a@b&{bad}"), None).err().unwrap();
             assert_eq!(fault.code, FaultCode::InvalidRequest, "{bad}");
         }

@@ -80,7 +80,7 @@ impl Market {
         info: &ChannelInfo,
         mut read: impl FnMut(&Entry) -> Result<T, Lapped>,
     ) -> Option<T> {
-        (0..REFRESHES_MAX).find_map(|_| self.latest(info).map(|entry| read(&entry).ok())).flatten()
+        (0..REFRESHES_MAX).find_map(|_| read(&self.latest(info)?).ok())
     }
 
     /// Appends a record in the native shape; `out` is as it was when this fails.
@@ -119,5 +119,41 @@ impl Market {
             yield_now().await;
         }
         ordinal > self.newest.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{ChannelId, ChannelName, DeliveryRules};
+    use crate::ring::{self, Kind, Stamp};
+
+    #[test]
+    fn a_record_that_is_overtaken_while_it_is_read_is_looked_up_again() {
+        let options = ring::Options { bytes: 1 << 16, body_bytes_max: 64, readers: 1, channels_max: 1 };
+        let (mut publisher, ring) = ring::new(&options).unwrap();
+        let catalogue = Arc::new(Catalogue::new(DeliveryRules::default()));
+        let id = ChannelId { index: 0, generation: 0 };
+        catalogue.insert(&ChannelName::parse("a@trade").unwrap(), id);
+        let stamp = Stamp {
+            kind: Kind::Data,
+            flags: 0,
+            channel: id.index,
+            generation: id.generation,
+            sequence: 1,
+            ordinal: 1,
+            monotonic_ns: 0,
+        };
+        publisher.publish(&stamp, &[b"1"]).unwrap();
+        let market = Market::new(ring, Arc::clone(&catalogue), "e".into());
+        let info = catalogue.at(0).unwrap();
+        for (overtaken, found) in [(0, Some(1)), (1, Some(1)), (REFRESHES_MAX, None)] {
+            let mut reads = 0;
+            let read = market.with_latest(&info, |entry| {
+                reads += 1;
+                if reads > overtaken { Ok(entry.sequence) } else { Err(Lapped) }
+            });
+            assert_eq!(read, found, "overtaken {overtaken} times");
+        }
     }
 }

@@ -184,15 +184,17 @@ impl Sessions {
         Ok(session)
     }
 
+    /// Many may have become idle at once: all that are too many go.
     fn push_out_idle(&mut self) {
-        let idle = || self.named.iter().filter(|(_, named)| Rc::strong_count(&named.session) == 1);
-        if idle().count() < IDLE_MAX {
+        let is_idle = |named: &Named| Rc::strong_count(&named.session) == 1;
+        let mut idle: Vec<_> =
+            self.named.values().filter(|named| is_idle(named)).map(|named| named.opened).collect();
+        if idle.len() < IDLE_MAX {
             return;
         }
-        let oldest = idle().min_by_key(|(_, named)| named.opened).map(|(name, _)| name.clone());
-        if let Some(name) = oldest {
-            self.named.remove(&name);
-        }
+        idle.sort_unstable();
+        let newest_out = idle[idle.len() - IDLE_MAX];
+        self.named.retain(|_, named| !is_idle(named) || named.opened > newest_out);
     }
 }
 
@@ -319,6 +321,11 @@ mod tests {
             sessions.open(&format!("idle-{number}")).unwrap();
         }
         assert!(sessions.named.len() <= IDLE_MAX + 1);
+        let many: Vec<_> =
+            (0..3 * IDLE_MAX).map(|number| sessions.open(&format!("many-{number}")).unwrap()).collect();
+        drop(many);
+        sessions.open("another").unwrap();
+        assert!(sessions.named.len() <= IDLE_MAX + 1, "many that were left at once");
         let again = sessions.open("held").unwrap();
         assert_eq!(again.borrow().judge(Some(CHANNEL), 5, 0), Verdict::Duplicate);
     }

@@ -95,9 +95,10 @@ impl Search {
                 self.take(entry);
                 None
             }
-            // Nothing of the channel is older than its first record.
-            (None, Origin::Ordinal(_)) if self.oldest.flags & FIRST != 0 => {
-                Some(Found::All(self.oldest.sequence - 1))
+            // Nothing of the channel is older than its first record; but where an older channel may have had the name, the client may have
+            // missed some of that one.
+            (None, Origin::Ordinal(_)) if self.oldest.flags & FIRST != 0 && self.oldest.sequence == 1 => {
+                Some(Found::All(0))
             }
             (None, _) => Some(Found::Lost),
         }

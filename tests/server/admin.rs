@@ -94,6 +94,15 @@ fn one_that_does_not_read_is_seen_first_and_closed() {
     assert!(healthy.text().starts_with(r#"{"ch":"b@ticker","seq":1,"#));
 }
 
+#[test]
+fn what_is_held_by_name_and_by_pattern_is_counted() {
+    let server = Server::start(1, &SMALL);
+    let mut subscriber = Subscriber::native(&server);
+    subscriber.subscribe(1, &["a@ticker", "*@trade", "b@*"]);
+    let rows = subscribers(&server, "");
+    assert_eq!((number(&rows[0], "channels"), number(&rows[0], "patterns")), (1, 2), "{}", rows[0]);
+}
+
 /// Together they are the shards' ledgers, as nobody has ended.
 #[test]
 fn each_subscribers_ledger_adds_up_and_all_of_them_to_the_shards() {

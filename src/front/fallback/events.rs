@@ -100,10 +100,39 @@ impl Body for Events {
             let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
             match self.pipe.try_read_buf(&mut chunk) {
                 Ok(0) => return Poll::Ready(None),
-                Ok(_) => return Poll::Ready(Some(Ok(Frame::data(chunk.freeze())))),
+                Ok(_) => return Poll::Ready(Some(Ok(Frame::data(fitted(chunk))))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
+        }
+    }
+}
+
+/// A chunk in memory of its own size: hyper counts bytes, and holds sixteen chunks for a client that does not read. As they came, each of
+/// an event or two would hold on to the room of a whole one.
+fn fitted(chunk: BytesMut) -> Bytes {
+    if chunk.len() < chunk.capacity() / 2 { Bytes::copy_from_slice(&chunk) } else { chunk.freeze() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_chunk_that_waits_holds_little_more_than_its_bytes() {
+        let (near, mut far) = net::UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut events = Events { pipe: UnixStream::from_std(near).unwrap() };
+        for bytes in [1, 100, CHUNK_BYTES / 2, CHUNK_BYTES] {
+            far.write_all(&vec![b'x'; bytes]).unwrap();
+            let chunk = events.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(chunk.len(), bytes);
+            let held = chunk.try_into_mut().unwrap().capacity();
+            assert!(held <= 2 * bytes, "{bytes} bytes hold {held}");
         }
     }
 }
