@@ -71,7 +71,8 @@ impl Shard {
     pub(super) fn admit_channel(&mut self, id: ChannelId) {
         let info = self.catalogue.at(id.index).filter(|info| info.id == id);
         self.index.enter(id, info.as_ref());
-        let Some(info) = info else { return };
+        // Whether it is stale is told behind its first record, to all: nobody who joins here is told by an answer.
+        let Some(info) = info.map(|info| ChannelInfo { stale: false, ..info }) else { return };
         for cohort in self.index.cohorts_matching(&info.name) {
             if self.index.find(cohort, &info.name).is_none() {
                 self.join_cohort(cohort, &info);
