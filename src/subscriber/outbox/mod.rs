@@ -73,6 +73,8 @@ pub struct Outbox {
     control: Vec<u8>,
     /// The kernel took less than offered; nothing is offered before the socket is writable again.
     pub blocked: bool,
+    /// Some of what waits came by the walk after a lap, behind newer records of other channels.
+    pub unordered: bool,
     notices: Notices,
     /// Missed records of channels that are being resumed, ahead of everything newer.
     resumes: VecDeque<Stretch>,
