@@ -107,7 +107,8 @@ impl Shard {
 
     fn row(&self, key: u64, id: SubscriberId, now_ns: u64) -> Row {
         let member = &self.members[id as usize];
-        let slots = member.cohort.map_or(&[][..], |cohort| &self.index.cohort(cohort).slots);
+        let cohort = member.cohort.map(|cohort| self.index.cohort(cohort));
+        let slots = cohort.map_or(&[][..], |cohort| &cohort.slots);
         Row {
             key,
             serial: member.serial,
@@ -116,7 +117,7 @@ impl Shard {
             dialect: member.session.dialect.name(),
             since_ms: self.now.saturating_sub(member.adopted_at),
             channels: slots.len(),
-            patterns: 0,
+            patterns: cohort.map_or(0, |cohort| cohort.patterns.len()),
             rated: slots.iter().any(|&slot| self.index.slot(slot).every_ms > 0),
             slow: member.outbox.is_some(),
             outbox_bytes: outbox_bytes(member),
