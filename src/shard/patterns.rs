@@ -100,11 +100,11 @@ impl Shard {
             return true;
         }
         let expired: Vec<_> = self.index.joined(cohort, false).collect();
+        for id in self.index.cohort(cohort).members.clone() {
+            self.withdraw(id, &expired);
+            self.ledger.subscriptions -= expired.len() as u64;
+        }
         for slot in expired {
-            for id in self.index.cohort(cohort).members.clone() {
-                self.withdraw(id, slot);
-                self.ledger.subscriptions -= 1;
-            }
             self.index.remove(cohort, slot);
         }
         self.index.cohort(cohort).joined_len() < most

@@ -157,7 +157,8 @@ impl Outbox {
 
     /// The channel's newest record is to be sent as a snapshot, which stands for all that waits of it; how many records that was.
     pub fn snapshot(&mut self, slot: Slot, now_ms: u64) -> u64 {
-        let replaced = self.withdraw_records(slot);
+        let marked = self.marks.take(slot).map_or(0, |mark| mark.records());
+        let replaced = marked + self.withdraw_unmarked(&[slot]);
         self.marks.snapshot(slot, now_ms);
         replaced
     }
@@ -370,22 +371,21 @@ impl Outbox {
         self.marks.has_parked()
     }
 
-    /// Takes away what waits of a channel; how many records that was.
-    pub fn withdraw(&mut self, slot: Slot) -> u64 {
+    /// Takes away what waits of channels, which are sorted; how many records that was. One pass for however many: a pattern that is
+    /// left may have joined thousands.
+    pub fn withdraw(&mut self, slots: &[Slot]) -> u64 {
         if fault::is(Planted::WithdrawLeaves) {
             return 0;
         }
-        self.notices.withdraw(slot);
-        self.marks.forget(slot);
-        self.withdraw_records(slot)
+        self.notices.withdraw(slots);
+        self.marks.withdraw(slots) + self.withdraw_unmarked(slots)
     }
 
-    fn withdraw_records(&mut self, slot: Slot) -> u64 {
+    fn withdraw_unmarked(&mut self, slots: &[Slot]) -> u64 {
         let before = self.resumed_records();
-        self.resumes.retain(|run| run.slot != slot);
-        self.gaps.remove(slot);
-        let marked = self.marks.take(slot).map_or(0, |mark| mark.records());
-        before - self.resumed_records() + marked + self.queue.withdraw(slot)
+        self.resumes.retain(|run| slots.binary_search(&run.slot).is_err());
+        self.gaps.withdraw(slots);
+        before - self.resumed_records() + self.queue.withdraw(slots)
     }
 
     /// Takes away everything but torn and control bytes; how many records that was.
