@@ -42,7 +42,7 @@ impl Shard {
         let pace = self.pace(slot);
         let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
         // It takes the place of whatever came while what was missed was looked for.
-        let replaced = outbox.withdraw(&[slot]);
+        let replaced = outbox.withdraw_records(slot);
         let taken = outbox.newest(slot, base, newest, pace);
         self.note(id, Fate::Conflated, replaced);
         self.ledger.pending -= replaced;

@@ -157,8 +157,7 @@ impl Outbox {
 
     /// The channel's newest record is to be sent as a snapshot, which stands for all that waits of it; how many records that was.
     pub fn snapshot(&mut self, slot: Slot, now_ms: u64) -> u64 {
-        let marked = self.marks.take(slot).map_or(0, |mark| mark.records());
-        let replaced = marked + self.withdraw_unmarked(&[slot]);
+        let replaced = self.withdraw_records(slot);
         self.marks.snapshot(slot, now_ms);
         replaced
     }
@@ -379,6 +378,12 @@ impl Outbox {
         }
         self.notices.withdraw(slots);
         self.marks.withdraw(slots) + self.withdraw_unmarked(slots)
+    }
+
+    /// Takes away the records that wait of a channel, for another stands for them; how many that was. What is to be told of it stays.
+    pub fn withdraw_records(&mut self, slot: Slot) -> u64 {
+        let marked = self.marks.take(slot).map_or(0, |mark| mark.records());
+        marked + self.withdraw_unmarked(&[slot])
     }
 
     fn withdraw_unmarked(&mut self, slots: &[Slot]) -> u64 {
