@@ -43,6 +43,7 @@ impl Shard {
         let pace = Pace { every_ms: slot.every_ms, now: self.now };
         let member = &mut self.members[id as usize];
         let (Some(outbox), Some(cohort)) = (member.outbox.as_mut(), member.cohort) else { return };
+        outbox.unordered |= self.walk.is_some();
         let after = outbox.after(record.channel, alias);
         if record.sequence <= after {
             // It was part of what was read ahead of the cursor, and so was never due.

@@ -275,8 +275,8 @@ impl Shard {
         reads: &mut usize,
         batch: &mut Batch,
     ) -> Result<(), Laid> {
-        // Behind a record of the queue only newer ones wait, unless something is parked.
-        let ends = !outbox.has_parked();
+        // Behind a record of the queue only newer ones wait, unless something is parked or the walk after a lap found older ones.
+        let ends = !outbox.has_parked() && !outbox.unordered;
         for waiting in (0..).map_while(|place| outbox.queued(place)) {
             match waiting {
                 Waiting::Gap(gap) => {

@@ -42,7 +42,7 @@ impl Shard {
         let pace = self.pace(slot);
         let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
         // It takes the place of whatever came while what was missed was looked for.
-        let replaced = outbox.withdraw(slot);
+        let replaced = outbox.withdraw_records(slot);
         let taken = outbox.newest(slot, base, newest, pace);
         self.note(id, Fate::Conflated, replaced);
         self.ledger.pending -= replaced;
@@ -50,11 +50,11 @@ impl Shard {
         self.was_put_aside(id, Ok((taken, 0)));
     }
 
-    /// A channel is left: what waits of it is taken back.
-    pub(super) fn withdraw(&mut self, id: SubscriberId, slot: SlotId) {
+    /// Channels are left, their slots sorted: what waits of them is taken back.
+    pub(super) fn withdraw(&mut self, id: SubscriberId, slots: &[SlotId]) {
         let Some(outbox) = self.members[id as usize].outbox.as_mut() else { return };
         let before = outbox.queued_bytes();
-        let gone = outbox.withdraw(slot);
+        let gone = outbox.withdraw(slots);
         self.ledger.queued_bytes -= (before - outbox.queued_bytes()) as u64;
         self.ledger.pending -= gone;
         self.note(id, Fate::Withdrawn, gone);

@@ -71,7 +71,8 @@ impl Shard {
     pub(super) fn admit_channel(&mut self, id: ChannelId) {
         let info = self.catalogue.at(id.index).filter(|info| info.id == id);
         self.index.enter(id, info.as_ref());
-        let Some(info) = info else { return };
+        // Whether it is stale is told behind its first record, to all: nobody who joins here is told by an answer.
+        let Some(info) = info.map(|info| ChannelInfo { stale: false, ..info }) else { return };
         for cohort in self.index.cohorts_matching(&info.name) {
             if self.index.find(cohort, &info.name).is_none() {
                 self.join_cohort(cohort, &info);
@@ -99,11 +100,11 @@ impl Shard {
             return true;
         }
         let expired: Vec<_> = self.index.joined(cohort, false).collect();
+        for id in self.index.cohort(cohort).members.clone() {
+            self.withdraw(id, &expired);
+            self.ledger.subscriptions -= expired.len() as u64;
+        }
         for slot in expired {
-            for id in self.index.cohort(cohort).members.clone() {
-                self.withdraw(id, slot);
-                self.ledger.subscriptions -= 1;
-            }
             self.index.remove(cohort, slot);
         }
         self.index.cohort(cohort).joined_len() < most

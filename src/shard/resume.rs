@@ -241,19 +241,21 @@ impl Shard {
             *share -= 1;
             let Some(found) = search.step(self.reader.ring(), records_max) else { continue };
             let Some(search) = joining.searches.pop_front() else { return };
-            joining.told[search.place].recovered = Some(found != Found::Lost);
-            self.end_search(id, search, found);
+            let place = search.place;
+            joining.told[place].recovered = Some(self.end_search(id, search, found));
         }
     }
 
-    /// A channel that expired meanwhile, and was left, has nothing to send.
-    fn end_search(&mut self, id: SubscriberId, search: Search, found: Found) {
+    /// Whether what was missed follows. A channel that expired meanwhile has nothing to send: what was found of it is not sent.
+    fn end_search(&mut self, id: SubscriberId, search: Search, found: Found) -> bool {
         let Search { slot, newest, stops, .. } = search;
         let has_slot = self.cohort_of(id).is_some_and(|own| self.index.has_slot(own, slot));
-        let is_same = has_slot && self.index.slot(slot).channel == Some(id_of(&newest));
-        if is_same {
+        if has_slot && self.index.slot(slot).channel == Some(id_of(&newest)) {
             self.settle(id, slot, Some(newest), found, stops);
+            return found != Found::Lost;
         }
+        self.ledger.unrecovered += 1;
+        false
     }
 
     /// All it missed was looked for: it is sent records, and read, again.

@@ -125,6 +125,7 @@ impl Shard {
         }
         let is_rated = member.is_rated();
         let Some(outbox) = member.outbox.as_mut() else { return };
+        outbox.unordered = false;
         outbox.settle(cursor);
         if outbox.is_joining() {
             // The cursor is about to come up with what was read ahead of it.

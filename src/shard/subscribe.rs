@@ -309,7 +309,7 @@ impl Shard {
             self.index.unname(own, slot);
             return self.follow_patterns(id, own, slot);
         }
-        self.leave(id, own, slot);
+        self.leave(id, own, &[slot]);
     }
 
     /// What other patterns match as well, or what was asked for by name, stays.
@@ -324,7 +324,7 @@ impl Shard {
             shard.index.wanted_rate(own, &shard.index.slot(slot).source, Some(pattern)).is_none()
         };
         let (gone, kept): (Vec<_>, Vec<_>) = joined.into_iter().partition(|&slot| goes(self, slot));
-        gone.into_iter().for_each(|slot| self.leave(id, own, slot));
+        self.leave(id, own, &gone);
         self.index.remove_pattern(own, pattern);
         kept.into_iter().for_each(|slot| self.follow_patterns(id, own, slot));
     }
@@ -353,11 +353,12 @@ impl Shard {
         }
     }
 
-    fn leave(&mut self, id: SubscriberId, own: CohortId, slot: SlotId) {
-        if self.index.remove(own, slot) {
-            self.ledger.subscriptions -= 1;
-            self.withdraw(id, slot);
+    fn leave(&mut self, id: SubscriberId, own: CohortId, slots: &[SlotId]) {
+        // From the last one, so that those before it need not move.
+        for &slot in slots.iter().rev() {
+            self.ledger.subscriptions -= u64::from(self.index.remove(own, slot));
         }
+        self.withdraw(id, slots);
     }
 }
 

@@ -118,3 +118,27 @@ fn who_leaves_and_joins_again_on_a_lagging_shard_is_sent_nothing_twice() {
     assert_eq!(bench.shard.ledger.slow, 0, "nothing is kept once the cursor has passed");
     bench.assert_adds_up();
 }
+
+/// While the walk goes on, newer records are queued before the older ones that it finds.
+#[test]
+fn no_event_is_gone_on_from_while_one_that_the_walk_found_waits_behind_it() {
+    let mut bench = Bench::ruled(Options { on_gap: OnGap::Skip, ..options() }, DeliveryRules::default());
+    let mut client = bench.subscriber_in(Shape::Sse, &["a@trade", "b@trade"]);
+    text(&mut client);
+    bench.publish("b@trade", (2, 0), 1, 10);
+    bench.turn();
+    bench.block(FIRST);
+    bench.publish("a@trade", (1, 0), 1, 10);
+    bench.lap((0, 0), 1);
+    bench.shard.cycle();
+    bench.publish("b@trade", (2, 0), 2, 10);
+    bench.shard.cycle();
+    bench.turn();
+    assert!(bench.shard.walk.is_none() && bench.outbox(FIRST).queued(2).is_none());
+    let mut outbox = bench.shard.members[FIRST as usize].outbox.take().unwrap();
+    let mut batch = batch::Batch::default();
+    bench.shard.lay_out(FIRST, &mut outbox, &mut 100, &mut batch);
+    let sent = String::from_utf8_lossy(&batch.bytes).into_owned();
+    let [newer, older] = ["b@trade", "a@trade"].map(|name| sent.find(name).unwrap());
+    assert!(newer < older && !sent.contains("id: "), "{sent}");
+}

@@ -23,7 +23,7 @@ fn everything(shape: Shape) -> Bench {
     bench.block(FIRST);
     (1..=3).for_each(|sequence| bench.publish("f@trade", (5, 0), sequence, 10));
     bench.turn();
-    bench.shard.withdraw(FIRST, bench.slot("f@trade"));
+    bench.shard.withdraw(FIRST, &[bench.slot("f@trade")]);
     if shape.can_tell() {
         let gap = Gap { slot: bench.slot("b@trade"), from: 1, to: 2, reason: GapReason::Slow };
         bench.outbox(FIRST).enqueue(Waiting::Gap(gap), 0, |_| Loss::Tell).unwrap();

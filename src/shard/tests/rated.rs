@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::channel::{Delivery, Merge, Rule};
+use crate::dialect::shape::Notice;
 use crate::shard::worker::Phase;
 
 fn rules(merge: Merge) -> DeliveryRules {
@@ -200,5 +201,21 @@ fn a_long_window_ends_with_one_record() {
     }
     bench.turn_after(1000);
     assert_eq!(told(&mut client, 3), ["hello", "1", "900m898"]);
+    bench.assert_adds_up();
+}
+
+/// What came while it was looked for is replaced; what was told of the channel meanwhile is not a record.
+#[test]
+fn what_waits_to_be_told_is_not_replaced_by_the_newest_record() {
+    let mut bench = Bench::ruled(options(), DeliveryRules::all(Delivery::Latest));
+    let mut client = bench.subscriber(&["a@trade"]);
+    bench.publish("a@trade", (1, 0), 1, 10);
+    bench.turn();
+    bench.rate("a@trade", 100);
+    let slot = bench.slot("a@trade");
+    bench.shard.tell_later(FIRST, slot, Notice::Stale);
+    bench.shard.owe_newest(FIRST, slot, 0, 1);
+    bench.turn_after(100);
+    assert_eq!(told(&mut client, 4), ["hello", "1", "stale", "1"]);
     bench.assert_adds_up();
 }

@@ -162,3 +162,21 @@ fn an_ordinal_resumes_each_channel_behind_it() {
     assert_eq!(got, ["1", "3", "9s"], "an older channel may have had the name that begins at 8");
     bench.assert_adds_up();
 }
+
+/// What was found is not sent once the channel has expired, so nobody is told that it follows.
+#[test]
+fn a_channel_that_expires_while_it_is_searched_is_not_recovered() {
+    let mut bench = Bench::new();
+    bench.shard.options.resume_records_max = 10_000;
+    bench.publish_all("a@trade", (0, 0), 1..=600);
+    bench.turn();
+    let mut client = greeted(&mut bench);
+    bench.shard.obey(FIRST, resume(&["a@trade"], "epoch", json!({"a@trade": 0})).to_string().as_bytes());
+    assert_eq!(bench.shard.joiners.len(), 1);
+    bench.expire((0, 0), 600);
+    bench.turn();
+    until(&mut bench, |bench| bench.shard.joiners.is_empty() && bench.shard.backlog.is_empty());
+    assert_eq!(answer(&mut client)["channels"][0]["recovered"], json!(false));
+    assert_eq!((bench.shard.ledger.recovered, bench.shard.ledger.unrecovered), (0, 1));
+    bench.assert_adds_up();
+}

@@ -81,7 +81,7 @@ impl Bench {
         sequences.for_each(|sequence| self.publish_payload(name, id, sequence, "1"));
     }
 
-    fn expire(&mut self, id: (u32, u32), sequence: u64) {
+    pub(super) fn expire(&mut self, id: (u32, u32), sequence: u64) {
         let stamp = self.stamp(Kind::Expired, id, sequence);
         self.publisher.publish(&stamp, &[]).unwrap();
         self.catalogue.remove(ChannelId { index: id.0, generation: id.1 });
@@ -155,6 +155,20 @@ fn a_channel_met_by_the_walk_after_a_lap_is_joined_too() {
     bench.lap((0, 0), 201);
     until(&mut bench, |bench| bench.shard.ledger.lapped > 0 && bench.shard.walk.is_none());
     assert_eq!(told(&mut client, 1), ["3+2"]);
+    bench.assert_adds_up();
+}
+
+/// Who joins by a pattern has no answer that could tell so.
+#[test]
+fn a_channel_that_is_stale_when_a_pattern_joins_it_is_said_to_be() {
+    let mut bench = Bench::new();
+    let mut client = greeted(&mut bench);
+    ask(&mut bench, &mut client, &subscribe(&["*@ticker"]));
+    answer(&mut client);
+    bench.publish_all("new@ticker", (1, 0), 1..=1);
+    bench.say_status((1, 0), Status::Stale);
+    (0..3).for_each(|_| bench.turn());
+    assert_eq!(told(&mut client, 2), ["1", "stale"]);
     bench.assert_adds_up();
 }
 

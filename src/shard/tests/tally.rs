@@ -147,4 +147,8 @@ fn the_census_knows_who_waits_longest() {
     assert!(!bench.shard.evict(closed), "it is closed already");
     assert_eq!(first(&bench, Sort::Lag, 2)[0], (other, 700));
     assert_eq!(first(&bench, Sort::Age, 1000).len(), 3);
+    assert_eq!(bench.shard.census(Query { sort: Sort::Age, limit: 9 })[0].patterns, 0);
+    bench.shard.obey(0, br#"{"op":"subscribe","channels":["*@trade"]}"#);
+    let mut rows = bench.shard.census(Query { sort: Sort::Age, limit: 9 }).into_iter();
+    assert!(rows.any(|row| row.patterns == 1 && row.channels == 2));
 }

@@ -53,6 +53,15 @@ impl<T> BySlot<T> {
         Some(value)
     }
 
+    /// Takes the values of these slots away.
+    pub(super) fn withdraw(&mut self, slots: &[Slot]) {
+        let before = self.values.len();
+        slots.iter().for_each(|slot| drop(self.values.remove(slot)));
+        if self.values.len() < before {
+            self.order.retain(|slot| self.values.contains_key(slot));
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.order.clear();
         self.values.clear();

@@ -39,7 +39,7 @@ fn what_was_read_ahead_of_the_cursor_comes_no_more_until_the_cursor_has_passed_i
     let next = ChannelId { generation: 2, ..CHANNEL };
     let said = [outbox.after(CHANNEL, 0), outbox.after(CHANNEL, 250), outbox.after(next, 0)];
     assert_eq!(said, [10, 0, 0], "another alias and another channel at the place have nothing to do with it");
-    outbox.withdraw(3);
+    outbox.withdraw(&[3]);
     outbox.settle(1000);
     assert!(outbox.is_joining(), "the cursor stands at the record");
     outbox.settle(1001);
@@ -77,6 +77,30 @@ fn a_mark_keeps_its_base_and_its_window_when_the_rate_changes() {
     assert_eq!(outbox.next_due(), Some(1250), "the window began when the channel was sent");
     outbox.move_slot(2, 3, pace(0, 1020));
     assert_eq!(outbox.mark(0), Some(&Mark::Newest { slot: 3, base: 5, last: 6 }));
-    assert_eq!(outbox.withdraw(3), 1);
+    assert_eq!(outbox.withdraw(&[3]), 1);
     assert!(outbox.mark(0).is_none() && !outbox.has_parked());
+}
+
+#[test]
+fn many_channels_are_taken_away_at_once_and_no_other() {
+    let mut outbox = Outbox::default();
+    let pace = Pace { every_ms: 0, now: 0 };
+    for slot in 0..6 {
+        outbox.tell(slot, Notice::Stale);
+        assert_eq!(outbox.enqueue(record(slot, 9), 1000, |_| Loss::Tell), Ok(0));
+        assert_eq!(
+            outbox.break_run(slot, Some(Gap { slot, from: 1, to: 2, reason: GapReason::Slow }), Loss::Tell),
+            Ok(0)
+        );
+        assert_eq!(outbox.merge(slot, 2, stop(3), pace), Taken::Waits);
+        outbox.resume(Stretch::new(slot, 0, stop(1)));
+    }
+    assert_eq!((outbox.withdraw(&[1, 2, 4, 7]), outbox.pending()), (9, 9));
+    let left = [0, 3, 5];
+    assert_eq!(outbox.notices().map(|(slot, _)| slot).collect::<Vec<_>>(), left);
+    assert_eq!((0..).map_while(|at| outbox.gap(at)).map(|gap| gap.slot).collect::<Vec<_>>(), left);
+    assert_eq!((0..).map_while(|at| outbox.mark(at)).map(Mark::slot).collect::<Vec<_>>(), left);
+    assert_eq!((0..).map_while(|at| outbox.resumed(at)).map(|run| run.slot).collect::<Vec<_>>(), left);
+    assert_eq!((0..).map_while(|at| outbox.queued(at)).map(Waiting::slot).collect::<Vec<_>>(), left);
+    assert_eq!(outbox.queued_bytes(), 30);
 }

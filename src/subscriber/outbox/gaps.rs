@@ -55,6 +55,10 @@ impl Gaps {
         self.0.remove(slot)
     }
 
+    pub(super) fn withdraw(&mut self, slots: &[Slot]) {
+        self.0.withdraw(slots);
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

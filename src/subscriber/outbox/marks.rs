@@ -205,9 +205,17 @@ impl Marks {
         Some(mark)
     }
 
-    /// Forgets when a channel was sent last.
-    pub(super) fn forget(&mut self, slot: Slot) {
-        self.sent.remove(&slot);
+    /// Takes channels' marks away, and forgets when they were sent last; how many records that was.
+    pub(super) fn withdraw(&mut self, slots: &[Slot]) -> u64 {
+        for slot in slots {
+            self.sent.remove(slot);
+        }
+        let gone: Vec<_> = slots.iter().filter_map(|slot| self.marks.remove(slot)).collect();
+        if !gone.is_empty() {
+            self.ready.retain(|(slot, _)| self.marks.contains_key(slot));
+            self.parked.retain(|(_, slot)| self.marks.contains_key(slot));
+        }
+        gone.iter().map(Mark::records).sum()
     }
 
     /// What waits of a channel waits under another slot, at another rate.

@@ -73,6 +73,8 @@ pub struct Outbox {
     control: Vec<u8>,
     /// The kernel took less than offered; nothing is offered before the socket is writable again.
     pub blocked: bool,
+    /// Some of what waits came by the walk after a lap, behind newer records of other channels.
+    pub unordered: bool,
     notices: Notices,
     /// Missed records of channels that are being resumed, ahead of everything newer.
     resumes: VecDeque<Stretch>,
@@ -368,22 +370,27 @@ impl Outbox {
         self.marks.has_parked()
     }
 
-    /// Takes away what waits of a channel; how many records that was.
-    pub fn withdraw(&mut self, slot: Slot) -> u64 {
+    /// Takes away what waits of channels, which are sorted; how many records that was. One pass for however many: a pattern that is
+    /// left may have joined thousands.
+    pub fn withdraw(&mut self, slots: &[Slot]) -> u64 {
         if fault::is(Planted::WithdrawLeaves) {
             return 0;
         }
-        self.notices.withdraw(slot);
-        self.marks.forget(slot);
-        self.withdraw_records(slot)
+        self.notices.withdraw(slots);
+        self.marks.withdraw(slots) + self.withdraw_unmarked(slots)
     }
 
-    fn withdraw_records(&mut self, slot: Slot) -> u64 {
-        let before = self.resumed_records();
-        self.resumes.retain(|run| run.slot != slot);
-        self.gaps.remove(slot);
+    /// Takes away the records that wait of a channel, for another stands for them; how many that was. What is to be told of it stays.
+    pub fn withdraw_records(&mut self, slot: Slot) -> u64 {
         let marked = self.marks.take(slot).map_or(0, |mark| mark.records());
-        before - self.resumed_records() + marked + self.queue.withdraw(slot)
+        marked + self.withdraw_unmarked(&[slot])
+    }
+
+    fn withdraw_unmarked(&mut self, slots: &[Slot]) -> u64 {
+        let before = self.resumed_records();
+        self.resumes.retain(|run| slots.binary_search(&run.slot).is_err());
+        self.gaps.withdraw(slots);
+        before - self.resumed_records() + self.queue.withdraw(slots)
     }
 
     /// Takes away everything but torn and control bytes; how many records that was.

@@ -56,8 +56,8 @@ impl Notices {
         }
     }
 
-    pub(super) fn withdraw(&mut self, slot: Slot) {
-        self.0.remove(slot);
+    pub(super) fn withdraw(&mut self, slots: &[Slot]) {
+        self.0.withdraw(slots);
     }
 
     /// What waits is told under another slot.

@@ -84,10 +84,13 @@ impl Queue {
         self.waiting.front_mut()
     }
 
-    /// Takes a channel's away; how many records that was.
-    pub(super) fn withdraw(&mut self, slot: Slot) -> u64 {
-        let before = self.records;
-        self.waiting.retain(|waiting| waiting.slot() != slot);
+    /// Takes away what waits of these channels, which are sorted; how many records that was.
+    pub(super) fn withdraw(&mut self, slots: &[Slot]) -> u64 {
+        let (before, waiting) = (self.records, self.waiting.len());
+        self.waiting.retain(|waiting| slots.binary_search(&waiting.slot()).is_err());
+        if self.waiting.len() == waiting {
+            return 0;
+        }
         self.bytes = self.waiting.iter().map(Waiting::bytes).sum();
         self.records =
             self.waiting.iter().filter(|waiting| matches!(waiting, Waiting::Record(_))).count() as u64;

@@ -332,7 +332,7 @@ fn take(step: Step, outbox: &mut Outbox, naive: &mut Naive) {
         Step::Withdraw(slot) => {
             naive.notices.retain(|told| told.0 != slot);
             naive.sent.remove(&slot);
-            assert_eq!(outbox.withdraw(slot), naive.withdraw(slot));
+            assert_eq!(outbox.withdraw(&[slot]), naive.withdraw(slot));
         }
         Step::WithdrawAll => {
             assert_eq!(outbox.withdraw_all(), naive.pending());
