@@ -40,6 +40,8 @@ pub enum Planted {
     AfterForgotten,
     /// The state of a channel is not told to who is slow.
     StatusLost,
+    /// Whose pattern joins a channel is not told that it is stale.
+    PatternMissesState,
     /// What was lost to a lap is not looked for.
     WalkForgotten,
     /// A socket that has room again is not looked at.
@@ -66,6 +68,7 @@ impl Planted {
         Self::MergeForgetsFirst,
         Self::AfterForgotten,
         Self::StatusLost,
+        Self::PatternMissesState,
         Self::WalkForgotten,
         Self::WakeLost,
     ];

@@ -7,7 +7,7 @@ use super::cycle::write_notice;
 use super::fanout::{Drained, Range};
 use super::index::{SlotId, SubscriberId};
 use super::worker::Shard;
-use crate::channel::ChannelId;
+use crate::channel::{ChannelId, ChannelName};
 use crate::dialect::Shape;
 use crate::dialect::shape::{GapReason, Notice};
 
@@ -43,6 +43,14 @@ impl Shard {
             outbox.tell(slot, notice);
             self.has_backlog(id);
         }
+    }
+
+    /// Tells one subscriber, that has just joined a channel, that it is stale.
+    pub(super) fn say_stale(&mut self, id: SubscriberId, channel: &ChannelName) {
+        let Some(cohort) = self.cohort_of(id) else { return };
+        let mut text = Vec::new();
+        self.index.cohort(cohort).shape.tell(channel.as_str(), &Notice::Stale, &mut text);
+        self.say(id, &text);
     }
 
     fn drained_notice(&self, slot: SlotId, frames: [Range; Shape::COUNT]) -> Drained {
