@@ -20,7 +20,7 @@ pub enum Planted {
     TwiceOnJoining,
     /// A record's frame says that nothing was skipped.
     SkippedUntold,
-    /// What waits of a channel stays when it is unsubscribed.
+    /// What waits to be told of a channel stays when it is unsubscribed.
     WithdrawLeaves,
     /// Records that are lost to a slow subscriber are not told.
     GapUntold,

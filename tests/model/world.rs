@@ -67,7 +67,7 @@ impl Plan {
             resume_records_max: dice.one_of(&[5, 100, 1_000]),
             on_gap: dice.one_of(&[OnGap::Close, OnGap::Close, OnGap::Skip]),
             lap_once_in: dice.one_of(&[usize::MAX, 5_000, 1_000]),
-            expire_once_in: dice.one_of(&[usize::MAX, 1_000, 200]),
+            expire_once_in: dice.one_of(&[usize::MAX, 1_000, 200, 40]),
             stalls: !dice.once_in(4),
         }
     }
@@ -105,6 +105,8 @@ pub(crate) struct World {
     pub(crate) traced: Option<VecDeque<String>>,
     shard: Driven,
     mailbox: Mailbox,
+    /// What was published when the shard last had nothing left to do.
+    caught_up: u64,
     /// How often the shard had been lapped when all was quiet last.
     lapped_at_rest: u64,
     /// Clients so far.
@@ -132,6 +134,7 @@ impl World {
             traced: is_traced.then(VecDeque::new),
             shard,
             mailbox,
+            caught_up: 0,
             lapped_at_rest: 0,
             born: 0,
         }
@@ -150,6 +153,14 @@ impl World {
     /// The shard's ledger as of now.
     pub(crate) fn ledger(&self) -> Ledger {
         self.shard.ledger()
+    }
+
+    /// A channel expires, if it lives and the shard has seen all of it: no shard is as far behind as a channel is silent before.
+    /// After a lap the count of what was seen says nothing of what is yet to be found again.
+    pub(crate) fn expire(&mut self, place: usize) {
+        let ledger = self.ledger();
+        let seen = if ledger.lapped == 0 { ledger.ordinal } else { self.caught_up };
+        self.market.expire(place, seen);
     }
 
     /// Lives for so many steps and ends in quiet. Err: the step, and what was wrong.
@@ -199,6 +210,9 @@ impl World {
     /// One turn of the shard, and what clients see of it; whether the shard has more to do at once.
     pub(crate) fn turn(&mut self) -> Result<bool, String> {
         let more = self.shard.turn(self.now_ms);
+        if !more {
+            self.caught_up = self.market.ordinal;
+        }
         self.check_ledger()?;
         for place in (0..self.clients.len()).rev() {
             let number = self.clients[place].number;
