@@ -101,7 +101,7 @@ impl Shard {
     /// Where the cursor stands: what lies below was given to everybody here, or was lost and told. Not so while a lap is walked, nor
     /// until the channels are met that went on meanwhile: only their next records show how much of them was lost.
     pub(super) fn given_out(&self) -> Position {
-        let cursor = self.held.as_ref().map_or(self.reader.position(), |held| held.position);
+        let cursor = self.held.as_ref().map_or_else(|| self.reader.position(), |held| held.position);
         if self.walk.is_some() || cursor < self.walked_to { 0 } else { cursor }
     }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tapecast::channel::Catalogue;
+use tapecast::channel::{Catalogue, OnSlow};
 use tapecast::dialect::{self, Opening, Shape, Subscribe};
 use tapecast::ring;
 use tapecast::shard::mailbox::{Mailbox, Newborn};
@@ -251,12 +251,22 @@ impl World {
         // What comes between two turns may be more than a small outbox takes.
         let may_overflow = self.plan.outbox_bytes_max < 20_000 || self.plan.lap_once_in != usize::MAX;
         let is_expected = match code {
-            1012 => true,
+            // Who has a word for a gap is told.
+            1012 => client.tongue != Tongue::Native && self.plan.on_gap == OnGap::Close,
             1008 if why == "no pong" => true,
-            1008 => !client.is_ready || may_overflow,
+            1008 => (!client.is_ready || may_overflow) && self.may_lose_by_closing(client),
             _ => false,
         };
         if is_expected { Ok(()) } else { Err(format!("closed {code} {why}")) }
+    }
+
+    /// Whether a client is closed for a record that it loses, or may be without knowing it yet.
+    fn may_lose_by_closing(&self, client: &Client) -> bool {
+        if client.tongue != Tongue::Native {
+            return self.plan.on_gap == OnGap::Close;
+        }
+        let mut joined = client.told.iter().zip(&self.market.channels).filter(|(told, _)| told.joined);
+        client.waits() || joined.any(|(_, channel)| channel.rule.on_slow == OnSlow::Close)
     }
 
     fn check_ledger(&self) -> Checked {
