@@ -20,7 +20,7 @@ pub enum Planted {
     TwiceOnJoining,
     /// A record's frame says that nothing was skipped.
     SkippedUntold,
-    /// What waits of a channel stays when it is unsubscribed.
+    /// What waits to be told of a channel stays when it is unsubscribed.
     WithdrawLeaves,
     /// Records that are lost to a slow subscriber are not told.
     GapUntold,
@@ -40,6 +40,8 @@ pub enum Planted {
     AfterForgotten,
     /// The state of a channel is not told to who is slow.
     StatusLost,
+    /// Whose pattern joins a channel is not told that it is stale.
+    PatternMissesState,
     /// What was lost to a lap is not looked for.
     WalkForgotten,
     /// A socket that has room again is not looked at.
@@ -66,6 +68,7 @@ impl Planted {
         Self::MergeForgetsFirst,
         Self::AfterForgotten,
         Self::StatusLost,
+        Self::PatternMissesState,
         Self::WalkForgotten,
         Self::WakeLost,
     ];

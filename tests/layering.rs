@@ -29,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ingest", &["ring", "record", "channel", "clock", "histogram"]),
     ("dialect", &["record", "channel"]),
     ("subscriber", &["dialect", "channel", "fault"]),
-    ("merge", &["channel"]),
+    ("merge", &["channel", "fault"]),
     (
         "shard",
         &["ring", "record", "channel", "dialect", "subscriber", "merge", "clock", "histogram", "fault"],

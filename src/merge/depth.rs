@@ -12,6 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 
 use super::{Merged, unite};
+use crate::fault::{self, Planted};
 
 /// What `e` says of a diff.
 const EVENT: &str = r#""depthUpdate""#;
@@ -57,10 +58,15 @@ pub(super) fn merge(payloads: &[&[u8]]) -> Vec<Merged> {
     let diffs: Vec<_> = payloads.iter().map(|payload| read(payload, &mut levels)).collect();
     let mut places = HashMap::default();
     unite(&diffs, follows, |first, last| {
-        let bids = newest(&mut levels.bids[first.bids.start..last.bids.end], &mut places);
-        let asks = newest(&mut levels.asks[first.asks.start..last.asks.end], &mut places);
+        let bids = newest(&mut levels.bids[start(&first.bids)..last.bids.end], &mut places);
+        let asks = newest(&mut levels.asks[start(&first.asks)..last.asks.end], &mut places);
         write(first, last, bids, asks)
     })
+}
+
+/// Where the levels of a union begin: with those of its first diff.
+fn start(of_first: &Range<usize>) -> usize {
+    if fault::is(Planted::MergeForgetsFirst) { of_first.end } else { of_first.start }
 }
 
 /// Whether nothing is missing between two diffs: futures say so by `pu`, spot counts on.

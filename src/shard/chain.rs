@@ -11,7 +11,6 @@ use super::worker::Shard;
 use crate::channel::{Delivery, Merge};
 use crate::dialect::Shape;
 use crate::dialect::shape::{GapReason, Label, Mark as Said, Notice};
-use crate::fault::{self, Planted};
 use crate::merge::{Merged, merge};
 use crate::record::Head;
 use crate::ring::{Entry, Lapped};
@@ -215,13 +214,8 @@ struct Made {
 
 fn merge_payloads(how: Merge, payloads: &[u8], ends: &[usize]) -> Vec<Merged> {
     let mut start = 0;
-    let mut slices: Vec<&[u8]> =
+    let slices: Vec<&[u8]> =
         ends.iter().map(|&end| &payloads[std::mem::replace(&mut start, end)..end]).collect();
-    if fault::is(Planted::MergeForgetsFirst)
-        && let [first, second, ..] = &mut slices[..]
-    {
-        *first = second;
-    }
     merge(how, &slices)
 }
 

@@ -98,13 +98,11 @@ impl Shard {
         Drain::More
     }
 
-    /// Where the cursor stands: what lies below was given to everybody here, unless a lap is still walked.
+    /// Where the cursor stands: what lies below was given to everybody here, or was lost and told. Not so while a lap is walked, nor
+    /// until the channels are met that went on meanwhile: only their next records show how much of them was lost.
     pub(super) fn given_out(&self) -> Position {
-        match &self.held {
-            _ if self.walk.is_some() => 0,
-            Some(held) => held.position,
-            None => self.reader.position(),
-        }
+        let cursor = self.held.as_ref().map_or_else(|| self.reader.position(), |held| held.position);
+        if self.walk.is_some() || cursor < self.walked_to { 0 } else { cursor }
     }
 
     pub(super) fn cycle_is_full(&self) -> bool {

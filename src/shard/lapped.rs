@@ -63,6 +63,9 @@ impl Shard {
             self.admit_channel(id_of(&entry));
         }
         self.walk = (next < end).then_some(Walk { next, end, resumed_at });
+        if self.walk.is_none() {
+            self.walked_to = self.reader.ring().tail();
+        }
     }
 
     /// What was told of a channel's state may have been overtaken by the lap.

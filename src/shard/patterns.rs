@@ -10,6 +10,7 @@ use super::subscribe::{Choice, check_at_most};
 use super::worker::Shard;
 use crate::channel::{ChannelId, ChannelInfo, ChannelName, ChannelPattern, Rule};
 use crate::dialect::{Fault, Outcome, RequestId, Subscribe};
+use crate::fault::{self, Planted};
 
 /// Places of the catalogue looked at while its lock is held.
 const PAGE: u32 = 1024;
@@ -88,6 +89,12 @@ impl Shard {
         let slot = self.index.intern(SlotKey::of(&info.name, every_ms), info.rule, Some(info));
         self.index.add(cohort, slot, false);
         self.ledger.subscriptions += self.index.cohort(cohort).members.len() as u64;
+        // What the slot's others were told, or what is already known of a new slot's channel, the ring does not tell again.
+        if self.index.slot(slot).stale && !fault::is(Planted::PatternMissesState) {
+            for id in self.index.cohort(cohort).members.clone() {
+                self.say_stale(id, &info.name);
+            }
+        }
     }
 
     /// Whether a cohort's patterns may join one more channel. Those that expired are left only for the room they take: what is known of

@@ -11,7 +11,6 @@ use super::patterns::Matches;
 use super::resume::{Search, channels_of, origin};
 use super::worker::Shard;
 use crate::channel::{ChannelInfo, ChannelName, ChannelPattern, Rule};
-use crate::dialect::shape::Notice;
 use crate::dialect::{
     Fault, FaultCode, Joined, Matched, Outcome, Rated, RequestId, Resume, Subscribe, Subscribed, Wanted,
 };
@@ -228,8 +227,9 @@ impl Shard {
         wanted: &Subscribe,
         joining: &mut Joining,
     ) {
-        // What the slot's other subscribers were told last is what the next change is told against.
-        if self.index.slot(slot).stale || choice.info.as_ref().is_some_and(|info| info.stale) {
+        // What the slot's other subscribers were told last is what the next change is told against. What they are yet to be told, even
+        // after a lap, this one is told with them; a new slot begins with what the catalogue says.
+        if self.index.slot(slot).stale {
             joining.stale.push(choice.label.clone());
         }
         if let Some(resume) = &wanted.resume
@@ -270,12 +270,8 @@ impl Shard {
             let subscribed = Subscribed { channels: &channels, patterns: &patterns };
             self.answer(id, request, &Outcome::Subscribed(subscribed));
         }
-        let Some(cohort) = self.cohort_of(id) else { return };
-        let shape = self.index.cohort(cohort).shape;
         for channel in &joining.stale {
-            let mut text = Vec::new();
-            shape.tell(channel.as_str(), &Notice::Stale, &mut text);
-            self.say(id, &text);
+            self.say_stale(id, channel);
         }
     }
 

@@ -7,7 +7,7 @@ use super::cycle::write_notice;
 use super::fanout::{Drained, Range};
 use super::index::{SlotId, SubscriberId};
 use super::worker::Shard;
-use crate::channel::ChannelId;
+use crate::channel::{ChannelId, ChannelName};
 use crate::dialect::Shape;
 use crate::dialect::shape::{GapReason, Notice};
 
@@ -43,6 +43,16 @@ impl Shard {
             outbox.tell(slot, notice);
             self.has_backlog(id);
         }
+    }
+
+    /// Tells one subscriber, that has just joined a channel, that it is stale; where that has changed meanwhile, it was told with the
+    /// others. By a notice, of which a channel has one at most: a pattern may join thousands.
+    pub(super) fn say_stale(&mut self, id: SubscriberId, channel: &ChannelName) {
+        let Some(cohort) = self.cohort_of(id) else { return };
+        let slot = self.index.find(cohort, channel).filter(|&slot| self.index.slot(slot).stale);
+        let Some(slot) = slot.filter(|_| self.index.cohort(cohort).shape.can_tell()) else { return };
+        self.leave_fast_path(id);
+        self.tell_later(id, slot, Notice::Stale);
     }
 
     fn drained_notice(&self, slot: SlotId, frames: [Range; Shape::COUNT]) -> Drained {

@@ -27,7 +27,7 @@ use super::ready::ReadyList;
 use super::stats::{Ledger, Stats};
 use super::timers::{Millis, Wheel};
 use crate::channel::Catalogue;
-use crate::ring::{Entry, Reader};
+use crate::ring::{Entry, Position, Reader};
 use crate::subscriber::close::CloseReason;
 
 /// Letters taken in a turn. Adopting one costs about 10 us; more would be felt by those who stream.
@@ -116,6 +116,8 @@ pub struct Shard {
     /// `every` channels of which records were lost, until the cycle is over.
     pub(super) holed: Vec<SlotId>,
     pub(super) walk: Option<Walk>,
+    /// Where the ring ended when the last walk did: once the cursor is here, each channel was met since the lap.
+    pub(super) walked_to: Position,
     /// The first entry of a channel that patterns match: taken when they have joined.
     pub(super) held: Option<Entry>,
     /// Subscribers for whom what they missed is being looked for.
@@ -187,6 +189,7 @@ impl Shard {
             condemned: Vec::new(),
             holed: Vec::new(),
             walk: None,
+            walked_to: 0,
             held: None,
             joiners: VecDeque::new(),
             phase: Phase::Serving,

@@ -202,7 +202,7 @@ impl Client {
         if !told.joined {
             return Err("the state of a channel that is not subscribed to".to_owned());
         }
-        (told.stale, told.may_be_stale) = (stale, false);
+        told.stale = stale;
         Ok(())
     }
 
@@ -391,19 +391,12 @@ impl Client {
             match self.named[place].or(by_pattern) {
                 None => told.leave(),
                 Some(_) if !told.joined => told.join(channel.last(), snapshot, channel),
-                // It may have been left without a word, and be joined anew.
-                Some(_)
-                    if told.was_by_pattern && snapshot == Snapshot::May && told.snapshot == Snapshot::No =>
-                {
-                    told.snapshot = Snapshot::May;
-                }
                 Some(_) => {}
             }
             let every_ms = self.named[place].or(by_pattern).map_or(0, |chosen| chosen.every_ms);
             let every_ms = if channel.rule.delivery.is_conflatable() { every_ms } else { 0 };
             let told = &mut self.told[place];
             told.by_pattern = self.named[place].is_none();
-            told.was_by_pattern |= told.by_pattern;
             told.set_rate(every_ms);
         }
     }

@@ -100,7 +100,7 @@ fn ten_million_steps_keep_every_promise() {
 }
 
 /// Steps within which a planted fault is found.
-const CAUGHT_WITHIN: u64 = 400_000;
+const CAUGHT_WITHIN: u64 = 2_000_000;
 
 /// A fault makes some world fail, or panic, before long.
 fn is_caught(fault: Planted) -> Option<String> {

@@ -177,8 +177,7 @@ impl Market {
         self.free.push(id.index);
     }
 
-    /// A channel expires, if it lives and all of it was seen by who has seen this ordinal: no shard is as far behind as a channel is
-    /// silent before.
+    /// A channel expires, if it lives and its last record has no higher ordinal than this.
     pub(crate) fn expire(&mut self, place: usize, seen: u64) {
         let channel = &self.channels[place];
         let Some(id) = channel.id.filter(|_| channel.last_ordinal <= seen) else { return };

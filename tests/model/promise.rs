@@ -5,9 +5,6 @@
 
 use crate::market::Channel;
 
-/// Records of a run that one frame holds.
-const RUN_MAX: u64 = 256;
-
 pub(crate) type Checked = Result<(), String>;
 
 /// A record as it was received.
@@ -43,21 +40,15 @@ pub(crate) struct Told {
     since: u64,
     pub(crate) snapshot: Snapshot,
     pub(crate) every_ms: u64,
-    /// Only patterns hold it: it is left when it expires, with what waits of it, and joined anew when its name comes again.
+    /// Only patterns hold it.
     pub(crate) by_pattern: bool,
-    /// That was so since the last record: the channel may have ended and begun again without a word.
-    pub(crate) was_by_pattern: bool,
     pub(crate) stale: bool,
-    /// The channel ended and began again without a word, and its state with it.
-    pub(crate) may_be_stale: bool,
     /// Gaps of the feed that it was told of.
     pub(crate) feed_gaps: Vec<(u64, u64)>,
     /// How many of the channel's feed gaps need not be told: they were before it was joined.
     pub(crate) feed_gaps_before: usize,
     /// Missed records follow in order, whatever the delivery.
     pub(crate) resumed: bool,
-    /// The last frame was as long a run as one holds.
-    is_cut: bool,
     /// The highest sequence of the connection.
     highest: u64,
     /// When the last record that counts for the rate began.
@@ -79,17 +70,15 @@ impl Told {
             highest: self.highest,
             // It may have been joined all the time.
             stale: self.joined && self.stale,
-            may_be_stale: self.joined,
-            was_by_pattern: self.joined && self.was_by_pattern,
             feed_gaps_before: channel.feed_gaps.len(),
             ..Self::default()
         };
     }
 
-    /// A pattern holds it, and of the channel that there is now nothing came yet: the shard may not have met it.
+    /// Only a pattern holds it, since before there was this channel, and nothing came yet: the shard may not have met it.
     pub(crate) fn waits_for_pattern(&self, channel: &Channel) -> bool {
         let first = channel.spans.last().map_or(0, |&(first, _)| first);
-        self.was_by_pattern && self.last.is_none_or(|last| last < first)
+        self.by_pattern && self.last.is_none() && self.most < first
     }
 
     /// All that was missed since this sequence follows.
@@ -130,17 +119,12 @@ impl Told {
                 return Err("an event was skipped".to_owned());
             }
             self.step((sequence - 1).checked_sub(skipped), first)?;
-            if self.was_by_pattern && self.last.is_some_and(|last| first > last) {
-                (self.may_be_stale, self.begun_ms) = (true, None);
-            }
-            // What was missed follows at once, and so does the rest of a run that is too long for one frame.
-            let goes_on = std::mem::replace(&mut self.is_cut, skipped + 1 == RUN_MAX);
-            if (!self.resumed || sequence > self.most) && !goes_on {
+            // What was missed follows at once.
+            if !self.resumed || sequence > self.most {
                 self.keep_rate(begun_ms)?;
             }
         }
         self.last = Some(sequence);
-        self.was_by_pattern = self.by_pattern;
         self.highest = self.highest.max(sequence);
         self.snapshot = Snapshot::No;
         Ok(())
@@ -160,7 +144,7 @@ impl Told {
     fn step(&self, base: Option<u64>, first: u64) -> Checked {
         let base = base.ok_or("more was skipped than there was")?;
         if let Some(last) = self.last {
-            if base != last && !self.begins_anew(last, base, first) {
+            if base != last {
                 return Err(format!(
                     "an unexplained step: {last} was the last one, and this goes on from {base}"
                 ));
@@ -177,11 +161,6 @@ impl Told {
             return Err(format!("joined at {most}, and the first record goes on from {base}"));
         }
         Ok(())
-    }
-
-    /// A channel that only patterns hold may end and begin again.
-    fn begins_anew(&self, last: u64, base: u64, first: u64) -> bool {
-        self.was_by_pattern && first > last && base < first
     }
 
     fn keep_rate(&mut self, begun_ms: u64) -> Checked {
@@ -206,7 +185,7 @@ impl Told {
         }
         let is_expired = reason == "expired";
         let is_next = match self.last {
-            Some(last) => from == last + 1 || (self.was_by_pattern && reason != "slow" && to > last),
+            Some(last) => from == last + 1,
             // Of a channel that had the name before, this subscriber need not have known.
             None => {
                 from <= self.since + 1
@@ -235,10 +214,10 @@ impl Told {
             None => self.since >= newest && self.snapshot != Snapshot::Must,
         };
         // Of a channel that expired, a state's last value is gone with it.
-        if !is_there && (channel.id.is_some() || !(is_conflatable || self.by_pattern)) {
+        if !is_there && (channel.id.is_some() || !is_conflatable) {
             return Err(format!("{newest} is the newest, and {:?} the last one told", self.last));
         }
-        if tells_state && !self.may_be_stale && channel.id.is_some() && self.stale != channel.stale {
+        if tells_state && channel.id.is_some() && self.stale != channel.stale {
             return Err(format!("that it is stale is {}, and was told as {}", channel.stale, self.stale));
         }
         Ok(())
@@ -249,7 +228,7 @@ impl Told {
         let due = channel.feed_gaps.iter().skip(self.feed_gaps_before);
         let is_told =
             |gap: &&(u64, u64)| self.feed_gaps.iter().any(|told| told.0 <= gap.0 && told.1 >= gap.1);
-        match due.filter(|_| self.joined && !self.was_by_pattern).find(|gap| !is_told(gap)) {
+        match due.filter(|_| self.joined).find(|gap| !is_told(gap)) {
             Some(gap) => Err(format!("the feed's gap {gap:?} was not told")),
             None => Ok(()),
         }

@@ -30,7 +30,7 @@ impl World {
         if self.dice.once_in(self.plan.expire_once_in) {
             let place = self.dice.below(self.market.channels.len());
             self.trace(|| format!("expire {place}"));
-            self.market.expire(place, self.ledger().ordinal);
+            self.expire(place);
             return Ok(());
         }
         match self.dice.below(100) {
@@ -50,8 +50,14 @@ impl World {
         // A few channels get most of it.
         let channels = self.market.channels.len();
         let place = self.dice.below(channels).min(self.dice.below(channels));
+        let is_new = self.market.channels[place].id.is_none();
         self.market.publish(place);
         self.trace(|| format!("publish {place}"));
+        // Some are gone again before anybody has met them.
+        if is_new && self.dice.once_in(4) {
+            self.trace(|| format!("state of {place}"));
+            self.market.turn_stale(place);
+        }
     }
 
     fn take_turn(&mut self) -> Checked {
@@ -158,7 +164,7 @@ impl World {
 
     /// Patterns, rates and resumes.
     fn refine(&mut self, place: usize, ask: &mut Ask) {
-        if self.dice.once_in(5) {
+        if self.dice.once_in(3) {
             ask.patterns = vec![self.dice.below(PATTERNS.len())];
         }
         if self.dice.once_in(3) {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tapecast::channel::Catalogue;
+use tapecast::channel::{Catalogue, OnSlow};
 use tapecast::dialect::{self, Opening, Shape, Subscribe};
 use tapecast::ring;
 use tapecast::shard::mailbox::{Mailbox, Newborn};
@@ -67,7 +67,7 @@ impl Plan {
             resume_records_max: dice.one_of(&[5, 100, 1_000]),
             on_gap: dice.one_of(&[OnGap::Close, OnGap::Close, OnGap::Skip]),
             lap_once_in: dice.one_of(&[usize::MAX, 5_000, 1_000]),
-            expire_once_in: dice.one_of(&[usize::MAX, 1_000, 200]),
+            expire_once_in: dice.one_of(&[usize::MAX, 1_000, 200, 40]),
             stalls: !dice.once_in(4),
         }
     }
@@ -105,6 +105,8 @@ pub(crate) struct World {
     pub(crate) traced: Option<VecDeque<String>>,
     shard: Driven,
     mailbox: Mailbox,
+    /// What was published when the shard last had nothing left to do.
+    caught_up: u64,
     /// How often the shard had been lapped when all was quiet last.
     lapped_at_rest: u64,
     /// Clients so far.
@@ -132,6 +134,7 @@ impl World {
             traced: is_traced.then(VecDeque::new),
             shard,
             mailbox,
+            caught_up: 0,
             lapped_at_rest: 0,
             born: 0,
         }
@@ -150,6 +153,14 @@ impl World {
     /// The shard's ledger as of now.
     pub(crate) fn ledger(&self) -> Ledger {
         self.shard.ledger()
+    }
+
+    /// A channel expires, if it lives and the shard has seen all of it: no shard is as far behind as a channel is silent before.
+    /// After a lap the count of what was seen says nothing of what is yet to be found again.
+    pub(crate) fn expire(&mut self, place: usize) {
+        let ledger = self.ledger();
+        let seen = if ledger.lapped == 0 { ledger.ordinal } else { self.caught_up };
+        self.market.expire(place, seen);
     }
 
     /// Lives for so many steps and ends in quiet. Err: the step, and what was wrong.
@@ -199,6 +210,9 @@ impl World {
     /// One turn of the shard, and what clients see of it; whether the shard has more to do at once.
     pub(crate) fn turn(&mut self) -> Result<bool, String> {
         let more = self.shard.turn(self.now_ms);
+        if !more {
+            self.caught_up = self.market.ordinal;
+        }
         self.check_ledger()?;
         for place in (0..self.clients.len()).rev() {
             let number = self.clients[place].number;
@@ -237,12 +251,22 @@ impl World {
         // What comes between two turns may be more than a small outbox takes.
         let may_overflow = self.plan.outbox_bytes_max < 20_000 || self.plan.lap_once_in != usize::MAX;
         let is_expected = match code {
-            1012 => true,
+            // Who has a word for a gap is told.
+            1012 => client.tongue != Tongue::Native && self.plan.on_gap == OnGap::Close,
             1008 if why == "no pong" => true,
-            1008 => !client.is_ready || may_overflow,
+            1008 => (!client.is_ready || may_overflow) && self.may_lose_by_closing(client),
             _ => false,
         };
         if is_expected { Ok(()) } else { Err(format!("closed {code} {why}")) }
+    }
+
+    /// Whether a client is closed for a record that it loses, or may be without knowing it yet.
+    fn may_lose_by_closing(&self, client: &Client) -> bool {
+        if client.tongue != Tongue::Native {
+            return self.plan.on_gap == OnGap::Close;
+        }
+        let mut joined = client.told.iter().zip(&self.market.channels).filter(|(told, _)| told.joined);
+        client.waits() || joined.any(|(_, channel)| channel.rule.on_slow == OnSlow::Close)
     }
 
     fn check_ledger(&self) -> Checked {
