@@ -46,7 +46,9 @@ fn the_first_change_goes_at_once_the_last_one_at_the_windows_end() {
     }
     assert_eq!(stands.heard + stands.skipped, last);
     let metrics = server.metrics();
-    assert_eq!((metrics.shard("conflated_records"), metrics.shard("rated_subscribers")), (stands.skipped, 1));
+    assert_eq!((metrics.shard("delivered_records"), metrics.shard("rated_subscribers")), (stands.heard, 1));
+    // A record that is read ahead of the cursor skips some that were never due.
+    assert!(metrics.shard("conflated_records") <= stands.skipped, "{metrics}");
 }
 
 #[test]
