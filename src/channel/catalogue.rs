@@ -12,6 +12,9 @@ use std::sync::RwLock;
 
 use super::{ChannelId, ChannelName, DeliveryRules, Rule};
 
+/// Places looked at while the lock is held: the feed's thread may wait for it.
+pub const PLACES_A_PAGE: u32 = 1024;
+
 /// What the catalogue knows of a channel.
 #[derive(Clone, Debug)]
 pub struct ChannelInfo {
@@ -95,11 +98,11 @@ impl Catalogue {
         self.read().revision
     }
 
-    /// The channels at so many places from `first` on: a bounded look at all of them, which holds the lock as long.
+    /// The channels at [`PLACES_A_PAGE`] places from `first` on: a bounded look at all of them, which holds the lock as long.
     #[must_use]
-    pub fn page(&self, first: u32, places: u32) -> Vec<ChannelInfo> {
+    pub fn page(&self, first: u32) -> Vec<ChannelInfo> {
         let tables = self.read();
-        let page = tables.by_index.iter().skip(first as usize).take(places as usize);
+        let page = tables.by_index.iter().skip(first as usize).take(PLACES_A_PAGE as usize);
         page.flatten().cloned().collect()
     }
 

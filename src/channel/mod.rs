@@ -7,7 +7,7 @@ mod catalogue;
 mod pattern;
 mod rules;
 
-pub use catalogue::{Catalogue, ChannelInfo};
+pub use catalogue::{Catalogue, ChannelInfo, PLACES_A_PAGE};
 pub use pattern::ChannelPattern;
 pub use rules::{Delivery, DeliveryRules, Merge, OnSlow, Rule};
 

@@ -9,15 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::yield_now;
 
-use crate::channel::{Catalogue, ChannelInfo};
+use crate::channel::{Catalogue, ChannelInfo, PLACES_A_PAGE};
 use crate::dialect::query::Names;
 use crate::dialect::shape::{Label, Mark};
 use crate::dialect::{Fault, FaultCode, Shape};
 use crate::record::Head;
 use crate::ring::{Entry, Lapped, Ring};
-
-/// Places of the catalogue looked at before others get their turn.
-pub(super) const PLACES_A_PAGE: u32 = 1024;
 
 /// Times that the publisher may overtake one read of a latest record before the read is given up.
 const REFRESHES_MAX: usize = 4;
@@ -55,7 +52,7 @@ impl Market {
         let named: HashSet<u32> = found.iter().map(|info| info.id.index).collect();
         let most = found.len().saturating_add(matched_max);
         for first in (0..self.catalogue.places()).step_by(PLACES_A_PAGE as usize) {
-            let page = self.catalogue.page(first, PLACES_A_PAGE).into_iter();
+            let page = self.catalogue.page(first).into_iter();
             let is_meant = |info: &ChannelInfo| {
                 !named.contains(&info.id.index) && names.patterns.iter().any(|it| it.matches(&info.name))
             };

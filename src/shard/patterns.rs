@@ -8,12 +8,9 @@ use std::collections::HashSet;
 use super::index::{CohortId, SlotKey};
 use super::subscribe::{Choice, check_at_most};
 use super::worker::Shard;
-use crate::channel::{ChannelId, ChannelInfo, ChannelName, ChannelPattern, Rule};
+use crate::channel::{ChannelId, ChannelInfo, ChannelName, ChannelPattern, PLACES_A_PAGE, Rule};
 use crate::dialect::{Fault, Outcome, RequestId, Subscribe};
 use crate::fault::{self, Planted};
-
-/// Places of the catalogue looked at while its lock is held.
-const PAGE: u32 = 1024;
 
 /// What a request's patterns match.
 pub(super) struct Matches {
@@ -51,13 +48,13 @@ impl Shard {
         let mut matches = Matches { channels: Vec::new(), counts: vec![0; patterns.len()] };
         let mut first = 0;
         while !patterns.is_empty() && first < self.catalogue.places() && matches.channels.len() <= enough {
-            let page = self.catalogue.page(first, PAGE);
+            let page = self.catalogue.page(first);
             matches.channels.extend(page.into_iter().filter(|info| {
                 let matching = patterns.iter().zip(&mut matches.counts);
                 let matching = matching.filter(|(pattern, _)| pattern.matches(&info.name));
                 matching.map(|(_, count)| *count += 1).count() > 0
             }));
-            first += PAGE;
+            first += PLACES_A_PAGE;
         }
         matches
     }
@@ -89,7 +86,7 @@ impl Shard {
         let slot = self.index.intern(SlotKey::of(&info.name, every_ms), info.rule, Some(info));
         self.index.add(cohort, slot, false);
         self.ledger.subscriptions += self.index.cohort(cohort).members.len() as u64;
-        // What the slot's others were told, or what is already known of a new slot's channel, the ring does not tell again.
+        // What the slot's others were told, the ring does not tell again.
         if self.index.slot(slot).stale && !fault::is(Planted::PatternMissesState) {
             for id in self.index.cohort(cohort).members.clone() {
                 self.say_stale(id, &info.name);
@@ -102,7 +99,7 @@ impl Shard {
     fn has_room(&mut self, cohort: CohortId) -> bool {
         let most = self.options.pattern_channels_max;
         let joined = self.index.cohort(cohort).joined_len();
-        let many = PAGE as usize + 2 * self.catalogue.places() as usize;
+        let many = PLACES_A_PAGE as usize + 2 * self.catalogue.places() as usize;
         if joined < most.min(many) {
             return true;
         }

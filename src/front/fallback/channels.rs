@@ -7,9 +7,8 @@ use bytes::Bytes;
 
 use super::super::Market;
 use super::super::answer::{Answer, Pages, Refused, streamed};
-use super::super::market::PLACES_A_PAGE;
 use super::Call;
-use crate::channel::ChannelInfo;
+use crate::channel::{ChannelInfo, PLACES_A_PAGE};
 use crate::dialect::{Named, query};
 use crate::record::Head;
 
@@ -28,7 +27,7 @@ fn pages(market: Market, only: Option<Named>) -> impl FnMut() -> Option<Bytes> {
         if first == 0 {
             page.extend_from_slice(format!(r#"{{"epoch":"{}","channels":["#, market.epoch).as_bytes());
         }
-        for info in market.catalogue.page(first, PLACES_A_PAGE) {
+        for info in market.catalogue.page(first) {
             if only.as_ref().is_some_and(|only| !only.matches(&info.name)) {
                 continue;
             }
