@@ -3,14 +3,9 @@
 //! Built with the feature `model` alone. It decides nothing: what stands here is what the loop of `worker` does between two turns.
 //! Invariant: the model sees of a shard what other threads see, and the bounds that they cannot.
 
-use std::sync::Arc;
-
-use super::Options;
 use super::cycle::Drain;
 use super::stats::Ledger;
-use super::worker::{Seat, Shard};
-use crate::channel::Catalogue;
-use crate::ring::Reader;
+use super::worker::Shard;
 
 /// A shard that runs when it is told to.
 pub struct Driven {
@@ -18,16 +13,10 @@ pub struct Driven {
 }
 
 impl Driven {
-    /// As [`Shard::new`].
+    /// Takes a shard that does not run.
     #[must_use]
-    pub fn new(
-        options: Options,
-        seat: Seat,
-        reader: Reader,
-        catalogue: Arc<Catalogue>,
-        epoch: Arc<str>,
-    ) -> Self {
-        Self { shard: Shard::new(options, seat, reader, catalogue, epoch) }
+    pub fn new(shard: Shard) -> Self {
+        Self { shard }
     }
 
     /// A turn at this time, in milliseconds since the start; whether there is more to do at once.

@@ -12,7 +12,7 @@ use tapecast::ring;
 use tapecast::shard::mailbox::{Mailbox, Newborn};
 use tapecast::shard::model::Driven;
 use tapecast::shard::stats::Ledger;
-use tapecast::shard::{OnGap, Options, Seat};
+use tapecast::shard::{OnGap, Options, Seat, Shard};
 use tapecast::subscriber::sim;
 use tapecast::subscriber::socket::Connection;
 
@@ -123,7 +123,8 @@ impl World {
         let catalogue = Arc::new(Catalogue::new(rules()));
         let options = plan.options();
         let (mailbox, seat) = Seat::new(&options);
-        let shard = Driven::new(options, seat, ring.reader(0), Arc::clone(&catalogue), EPOCH.into());
+        let shard =
+            Driven::new(Shard::new(options, seat, ring.reader(0), Arc::clone(&catalogue), EPOCH.into()));
         Self {
             market: Market::new(publisher, catalogue, &plan, seed),
             dice,
