@@ -8,6 +8,7 @@ use crate::client::{CLOSE, Feed, Subscriber};
 use crate::harness::{PATIENCE, Server, now};
 use crate::native::filled;
 use crate::scene::SMALL;
+use crate::slow::stopped;
 
 /// The rows of an answer.
 fn subscribers(server: &Server, query: &str) -> Vec<Value> {
@@ -34,18 +35,10 @@ fn row_of<'a>(rows: &'a [Value], subscriber: &Subscriber) -> &'a Value {
     rows.iter().find(|row| row["address"] == address.as_str()).expect("its row")
 }
 
-/// Subscribes by the native dialect, and reads nothing but the acknowledgement.
-fn stopped(server: &Server, channel: &str) -> Subscriber {
-    let mut subscriber = Subscriber::connect_with_room(server, "/v1/ws", 4096);
-    subscriber.text();
-    subscriber.subscribe(1, &[channel]);
-    subscriber
-}
-
 #[test]
 fn one_that_does_not_read_is_seen_first_and_closed() {
     let server = Server::start(1, &SMALL);
-    let mut slow = stopped(&server, "a@ticker");
+    let mut slow = stopped(&server, &["a@ticker"]).0;
     let mut healthy = Subscriber::native(&server);
     healthy.subscribe(1, &["a@ticker", "b@ticker"]);
     let mut feed = Feed::connect(&server);
@@ -107,8 +100,8 @@ fn what_is_held_by_name_and_by_pattern_is_counted() {
 #[test]
 fn each_subscribers_ledger_adds_up_and_all_of_them_to_the_shards() {
     let server = Server::start(2, &SMALL);
-    let slow: Vec<_> = ["a@ticker", "b@trade"].iter().map(|channel| stopped(&server, channel)).collect();
-    let mut leaver = stopped(&server, "a@ticker");
+    let slow: Vec<_> = ["a@ticker", "b@trade"].iter().map(|channel| stopped(&server, &[channel]).0).collect();
+    let mut leaver = stopped(&server, &["a@ticker"]).0;
     let mut healthy: Vec<_> = (0..4).map(|_| Subscriber::connect(&server, "/ws/a@ticker/b@trade")).collect();
     server.wait_until("all to subscribe", |metrics| metrics.shard("subscriptions") == 11);
     let mut feed = Feed::connect(&server);

@@ -5,27 +5,8 @@
 
 use crate::client::{CLOSE, Feed, Subscriber};
 use crate::harness::Server;
-use crate::native::{Gap, Stands, filled};
-
-const RING: &str = "ring.bytes=134217728";
-const PAYLOAD_BYTES: usize = 1000;
-
-fn publish(feed: &mut Feed, channel: &str, last: u64, records: u64) -> u64 {
-    for sequence in last + 1..=last + records {
-        feed.publish(channel, &filled(sequence, PAYLOAD_BYTES));
-    }
-    feed.ping();
-    last + records
-}
-
-/// A native subscriber that reads nothing but the acknowledgement, and that from here on.
-fn stopped(server: &Server, channels: &[&str]) -> (Subscriber, Stands) {
-    let (mut subscriber, mut stands) =
-        (Subscriber::connect_with_room(server, "/v1/ws", 4096), Stands::default());
-    subscriber.text();
-    stands.join(&subscriber.subscribe(1, channels).text);
-    (subscriber, stands)
-}
+use crate::native::{Gap, Stands};
+use crate::slow::{RING, publish, stopped};
 
 /// Reads until the channel has come to this sequence, gaps taken; how many gaps were told.
 fn read_to(subscriber: &mut Subscriber, stands: &mut Stands, channel: &str, last: u64) -> u64 {

@@ -1,12 +1,14 @@
 //! What a native subscriber may rely on, checked record by record: each step of a sequence is explained.
 //!
-//! Pure. The feeds of these tests publish, as a record's payload, the sequence that it will have in its channel. Invariant: a record
+//! Pure, but for `publish`. The feeds of these tests publish, as a record's payload, the sequence that it will have in its channel. Invariant: a record
 //! that passes here stands where it must, with the payload that was published for it.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::client::Feed;
 
 /// A record in the native shape.
 #[derive(Debug, Deserialize)]
@@ -30,6 +32,26 @@ impl<'a> Record<'a> {
         assert!(is_its_own, "the payload of another record: {text:.200}");
         record
     }
+}
+
+/// Publishes `records` more on one channel, whose last sequence was `last`; the sequence it has then.
+pub(crate) fn publish(feed: &mut Feed, channel: &str, last: u64, records: u64) -> u64 {
+    publish_as(feed, channel, last, records, |sequence| sequence.to_string())
+}
+
+/// The same with payloads of this form.
+pub(crate) fn publish_as(
+    feed: &mut Feed,
+    channel: &str,
+    last: u64,
+    records: u64,
+    payload: impl Fn(u64) -> String,
+) -> u64 {
+    for sequence in last + 1..=last + records {
+        feed.publish(channel, &payload(sequence));
+    }
+    feed.ping();
+    last + records
 }
 
 /// A payload that carries its sequence and is about `bytes` long.

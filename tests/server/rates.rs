@@ -6,15 +6,7 @@ use std::time::Duration;
 
 use crate::client::{Feed, Subscriber};
 use crate::harness::{Server, now};
-use crate::native::{Record, Stands};
-
-fn publish(feed: &mut Feed, channel: &str, last: u64, records: u64) -> u64 {
-    for sequence in last + 1..=last + records {
-        feed.publish(channel, &sequence.to_string());
-    }
-    feed.ping();
-    last + records
-}
+use crate::native::{Record, Stands, publish};
 
 fn rated(server: &Server, channel: &str, every_ms: u64) -> (Subscriber, Stands) {
     let (mut subscriber, mut stands) = (Subscriber::native(server), Stands::default());

@@ -4,18 +4,10 @@
 
 use crate::client::{Feed, Subscriber};
 use crate::harness::Server;
-use crate::native::{Record, Stands};
+use crate::native::{Record, Stands, publish};
 
 const ROOMY: [&str; 3] =
     ["ring.bytes=16777216", "limits.messages_per_second=0", "ingest.payload_bytes_max=65536"];
-
-fn publish(feed: &mut Feed, channel: &str, last: u64, records: u64) -> u64 {
-    for sequence in last + 1..=last + records {
-        feed.publish(channel, &sequence.to_string());
-    }
-    feed.ping();
-    last + records
-}
 
 /// A native connection and the epoch it was greeted with.
 fn connect(server: &Server) -> (Subscriber, String) {

@@ -8,26 +8,22 @@ use std::time::Duration;
 use crate::client::{CLOSE, Feed, Frame, Subscriber};
 use crate::crowd::{Crowd, Listener};
 use crate::harness::{Server, now};
-use crate::native::{Stands, filled};
+use crate::native::{Stands, filled, publish_as};
 
-const RING: &str = "ring.bytes=134217728";
+pub(crate) const RING: &str = "ring.bytes=134217728";
 const PAYLOAD_BYTES: usize = 1000;
 
 /// Publishes `records` more on one channel, whose last sequence was `last`; the sequence it has then.
-fn publish(feed: &mut Feed, channel: &str, last: u64, records: u64) -> u64 {
-    for sequence in last + 1..=last + records {
-        feed.publish(channel, &filled(sequence, PAYLOAD_BYTES));
-    }
-    feed.ping();
-    last + records
+pub(crate) fn publish(feed: &mut Feed, channel: &str, last: u64, records: u64) -> u64 {
+    publish_as(feed, channel, last, records, |sequence| filled(sequence, PAYLOAD_BYTES))
 }
 
-/// A native subscriber to one channel that reads nothing but the acknowledgement, and that from here on.
-fn stopped(server: &Server, channel: &str) -> (Subscriber, Stands) {
+/// A native subscriber to these channels that reads nothing but the acknowledgement, and that from here on.
+pub(crate) fn stopped(server: &Server, channels: &[&str]) -> (Subscriber, Stands) {
     let (mut subscriber, mut stands) =
         (Subscriber::connect_with_room(server, "/v1/ws", 4096), Stands::default());
     subscriber.text();
-    stands.join(&subscriber.subscribe(1, &[channel]).text);
+    stands.join(&subscriber.subscribe(1, channels).text);
     (subscriber, stands)
 }
 
@@ -81,7 +77,7 @@ fn one_that_never_reads_disturbs_neither_the_feed_nor_the_others() {
     const RECORDS: u64 = 10_000;
     let server = Server::start(1, &[RING, "outbox.bytes_max=134217728"]);
     let crowd = healthy(&server, "a@trade", 10, RECORDS);
-    let _stopped = stopped(&server, "a@trade");
+    let _stopped = stopped(&server, &["a@trade"]);
     server.wait_until("the subscriptions", |metrics| metrics.shard("subscriptions") == 11);
     let mut feed = Feed::connect(&server);
     let (mut last, mut longest) = (0, Duration::ZERO);
@@ -103,7 +99,7 @@ fn one_that_never_reads_disturbs_neither_the_feed_nor_the_others() {
 #[test]
 fn on_a_latest_channel_it_gets_the_newest_and_is_told_what_was_skipped() {
     let server = Server::start(1, &[RING]);
-    let (mut subscriber, mut stands) = stopped(&server, "a@bookTicker");
+    let (mut subscriber, mut stands) = stopped(&server, &["a@bookTicker"]);
     let mut feed = Feed::connect(&server);
     let last = publish(&mut feed, "a@bookTicker", 0, 5000);
     let metrics = server.wait_until_seen(last);
@@ -123,7 +119,7 @@ fn on_a_latest_channel_it_gets_the_newest_and_is_told_what_was_skipped() {
 #[test]
 fn on_an_every_channel_it_gets_all_of_it_within_the_bound() {
     let server = Server::start(1, &[RING, "outbox.bytes_max=33554432"]);
-    let (mut subscriber, mut stands) = stopped(&server, "a@trade");
+    let (mut subscriber, mut stands) = stopped(&server, &["a@trade"]);
     let mut feed = Feed::connect(&server);
     let mut last = 0;
     for _ in 0..3 {
@@ -146,7 +142,7 @@ fn on_an_every_channel_it_is_closed_past_the_bound_between_two_frames() {
     const BYTES_MAX: u64 = 1 << 20;
     let close = r#"delivery=[{kind="trade",delivery="every",slow="close"}]"#;
     let server = Server::start(1, &[RING, "outbox.bytes_max=1048576", "limits.close_timeout=60s", close]);
-    let (mut subscriber, mut stands) = stopped(&server, "a@trade");
+    let (mut subscriber, mut stands) = stopped(&server, &["a@trade"]);
     server.wait_until("the subscription", |metrics| metrics.shard("subscriptions") == 1);
     let (mut feed, mut last) = (Feed::connect(&server), 0);
     let mut most = 0;
@@ -172,7 +168,7 @@ fn what_was_overwritten_while_it_waited_ends_it_at_the_hole() {
     let ring = ["ring.bytes=4194304", "ingest.payload_bytes_max=4096", "outbox.bytes_max=134217728"];
     let close = r#"delivery=[{kind="trade",delivery="every",slow="close"}]"#;
     let server = Server::start(1, &[&ring[..], &[close]].concat());
-    let (mut subscriber, mut stands) = stopped(&server, "a@trade");
+    let (mut subscriber, mut stands) = stopped(&server, &["a@trade"]);
     let (mut feed, mut last) = (Feed::connect(&server), 0);
     while last < 4500 {
         last = publish(&mut feed, "a@trade", last, 100);
@@ -194,7 +190,7 @@ fn the_rests_of_torn_frames_are_bounded_for_the_whole_shard() {
     const POOL_BYTES: u64 = 65_536;
     let pool = "outbox.torn_pool_bytes_max=65536";
     let server = Server::start(1, &[RING, pool, "ingest.payload_bytes_max=65536"]);
-    let slow: Vec<_> = (0..20).map(|_| stopped(&server, "a@bookTicker")).collect();
+    let slow: Vec<_> = (0..20).map(|_| stopped(&server, &["a@bookTicker"])).collect();
     let mut quick = Subscriber::native(&server);
     let mut stands = Stands::default();
     stands.join(&quick.subscribe(1, &["a@bookTicker"]).text);
@@ -253,7 +249,7 @@ fn half_of_four_hundred_stopped_cost_little_memory() {
 #[test]
 fn a_channel_that_expired_meanwhile_goes_on() {
     let server = Server::start(1, &[RING, "channel.expire_after=1s"]);
-    let (mut subscriber, mut stands) = stopped(&server, "a@bookTicker");
+    let (mut subscriber, mut stands) = stopped(&server, &["a@bookTicker"]);
     let mut feed = Feed::connect(&server);
     let last = publish(&mut feed, "a@bookTicker", 0, 5000);
     server.wait_until_seen(last);
