@@ -6,7 +6,7 @@
 //! `check` follows what subscribers are promised, `figures` measures what it costs.
 //!
 //! `payload`, `frame`, `order`, `latency`, `schedule`, `search` and `verdict` are pure; `feed`,
-//! `swarm`, `peers` and `server` touch sockets and processes; `run` puts them together.
+//! `swarm`, `peers` and `server` touch sockets and processes; `step` and `limit` measure with them, `run` and others put together.
 
 mod check;
 mod clock;
@@ -15,6 +15,7 @@ mod figures;
 mod frame;
 mod idle;
 mod latency;
+mod limit;
 mod order;
 mod payload;
 mod peers;
@@ -23,8 +24,10 @@ mod scenario;
 mod schedule;
 mod search;
 mod server;
+mod step;
 mod subscription;
 mod swarm;
+mod target;
 mod verdict;
 
 use clap::{Parser, Subcommand};

@@ -2,12 +2,12 @@
 //!
 //! The driver's thread runs the swarm. Must not publish. Invariant: both readings are of the same process.
 
-use super::target::Target;
 use super::{Figure, Outcome, RunArguments};
 use crate::idle::IdleArguments;
 use crate::scenario::Name;
 use crate::server::Server;
 use crate::swarm::Swarm;
+use crate::target::Target;
 use std::io;
 
 /// Settling time after the last connection is up, s.
@@ -16,7 +16,7 @@ const SETTLE_S: f64 = 1.0;
 /// Runs the scenario once.
 pub(super) fn run(target: &Target, arguments: &RunArguments) -> io::Result<Outcome> {
     let scenario = Name::Idle.scenario();
-    let server = Server::start(&target.command, arguments.server_core)?;
+    let server = Server::start(&target.command, arguments.step.server_core)?;
     let before = server.resident_bytes();
     let hold = IdleArguments {
         to: server.subscribers,
@@ -24,8 +24,8 @@ pub(super) fn run(target: &Target, arguments: &RunArguments) -> io::Result<Outco
         channels_each: scenario.channels_each,
         of: scenario.channels,
         seconds: SETTLE_S,
-        dialect: arguments.dialect,
-        seed: arguments.seed,
+        dialect: arguments.step.dialect,
+        seed: arguments.step.seed,
         kind: "trade".to_owned(),
         with_parent: false,
     };

@@ -4,25 +4,25 @@
 //! (`+PONG <accepted>`), given after all lines before it, ends the clock.
 //! Invariant: accepted and refused together are what was sent, or the line says so.
 
-use super::target::Target;
 use super::{Figure, Outcome, RunArguments};
 use crate::feed::{self, FeedArguments};
 use crate::latency::Duration;
 use crate::scenario::Name;
 use crate::server::Server;
+use crate::target::Target;
 use std::io;
 use std::sync::atomic::AtomicU64;
 
 /// Runs the scenario once.
 pub(super) fn run(target: &Target, arguments: &RunArguments) -> io::Result<Outcome> {
-    let server = Server::start(&target.command, arguments.server_core)?;
+    let server = Server::start(&target.command, arguments.step.server_core)?;
     let publish = FeedArguments {
         to: server.ingest,
         channels: Name::Ingest.scenario().channels,
         rate: arguments.rate.unwrap_or(0.0),
-        bytes: arguments.bytes,
-        seconds: arguments.seconds,
-        seed: arguments.seed,
+        bytes: arguments.step.bytes,
+        seconds: arguments.step.seconds,
+        seed: arguments.step.seed,
         kind: "trade".to_owned(),
         tick_us: 250,
     };
@@ -37,7 +37,7 @@ pub(super) fn run(target: &Target, arguments: &RunArguments) -> io::Result<Outco
         "{:.3} M records/s of {} bytes accepted; {accepted} of {} sent, refused {}{told}; server {:.0} %, {:.0} ns a \
          record, {:.1} MiB; feed {:.0} %, blocked {}",
         rate / 1e6,
-        arguments.bytes,
+        arguments.step.bytes,
         report.published,
         report.refused,
         server_cpu_ns / report.elapsed_ns as f64 * 100.0,

@@ -7,16 +7,15 @@
 mod fanout;
 mod idle;
 mod ingest;
-mod target;
 
-use crate::feed::payload_bytes;
 use crate::latency::median_and_spread;
+use crate::limit::SearchOptions;
 use crate::scenario::Name;
 use crate::server::pin_to;
-use crate::subscription::Dialect;
+use crate::step::StepOptions;
+use crate::target::Target;
 use clap::{Args, ValueEnum};
 use std::io;
-use target::Target;
 
 /// What to run, against whom.
 #[derive(Debug, Clone, Args)]
@@ -39,45 +38,13 @@ pub(crate) struct RunArguments {
     /// Rounds over all servers
     #[arg(long, default_value_t = 1)]
     repeat: u32,
-    /// Seconds of each measurement
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// Seconds of load before it
-    #[arg(long, default_value_t = 0.5)]
-    warmup: f64,
-    /// Rates that a search tries at most
-    #[arg(long, default_value_t = 14)]
-    steps: u32,
-    /// Tries before a rate counts as not held: a shared machine has bad moments
-    #[arg(long, default_value_t = 2)]
-    tries: u32,
-    /// Print every step of a search
-    #[arg(long)]
-    verbose: bool,
     /// Subscribers [default: the scenario's]
     #[arg(long)]
     subscribers: Option<usize>,
-    /// Bytes of a payload
-    #[arg(long, default_value_t = 200, value_parser = payload_bytes)]
-    bytes: usize,
-    /// What the subscribers speak; the peers speak `binance` only
-    #[arg(long, value_enum, default_value_t = Dialect::Binance)]
-    dialect: Dialect,
-    /// Parse one connection in so many; count the others by bytes
-    #[arg(long, default_value_t = 64)]
-    parse_one_in: u32,
-    /// Least microseconds between two rounds of the swarm's reading [default: 250; quiet: 0]
-    #[arg(long)]
-    pause_us: Option<u64>,
-    /// Choice of channels
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// The server's core
-    #[arg(long, default_value_t = 0)]
-    server_core: usize,
-    /// The core of swarm and feed
-    #[arg(long, default_value_t = 1)]
-    tools_core: usize,
+    #[command(flatten)]
+    limit: SearchOptions,
+    #[command(flatten)]
+    step: StepOptions,
 }
 
 /// One figure that is summed up over the rounds.
@@ -94,7 +61,7 @@ struct Outcome {
 
 /// The `run` tool.
 pub(crate) fn main(arguments: &RunArguments) -> io::Result<()> {
-    pin_to(arguments.tools_core)?;
+    pin_to(arguments.step.tools_core)?;
     let names = std::iter::once(&arguments.server).chain(&arguments.against);
     let targets: Vec<Target> = names.map(|name| Target::named(name)).collect::<io::Result<_>>()?;
     for name in &arguments.scenarios {

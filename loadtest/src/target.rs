@@ -1,4 +1,4 @@
-//! The servers that the driver knows by name, as command lines.
+//! The servers that are known by name, as command lines.
 //!
 //! Pure but for the name of our own program. Must not start anything.
 //! Invariant: a command begins with a program, so it can be started.
@@ -6,9 +6,9 @@
 use std::io;
 
 /// A server and how it is started. Paths are relative to the repository's root.
-pub(super) struct Target {
-    pub(super) name: String,
-    pub(super) command: Vec<String>,
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) command: Vec<String>,
 }
 
 const TAPECAST: &str = "target/release/tapecast serve --shards 1 --listen 127.0.0.1:0 --ingest-listen 127.0.0.1:0 \
@@ -17,7 +17,7 @@ const BUN: &str = "loadtest/peers/node_modules/.bin/bun loadtest/peers/bun.js";
 
 impl Target {
     /// A known name, or a command line whose words are divided by white space.
-    pub(super) fn named(name: &str) -> io::Result<Self> {
+    pub(crate) fn named(name: &str) -> io::Result<Self> {
         let command = match name {
             "tapecast" => words(TAPECAST),
             "bun" => words(BUN),

@@ -1,0 +1,233 @@
+//! One measurement: a fan-out scenario against one server at one rate.
+//!
+//! The driver's thread runs the swarm, a second one the feed. Must not reuse a server: what one step left
+//! behind would be the next one's load. Invariant: a rate is held only if 98 % of what was due arrived
+//! within the window, 98 % of everything in the end, p99 kept the bound, and nobody was disconnected.
+
+use crate::feed::{self, FeedArguments, FeedReport, payload_bytes};
+use crate::latency::Duration;
+use crate::scenario::Scenario;
+use crate::server::{Server, Usage};
+use crate::subscription::Dialect;
+use crate::swarm::{Observer, Report, Swarm, SwarmArguments, share};
+use crate::target::Target;
+use crate::verdict::{Evidence, Verdict};
+use clap::Args;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+/// Share of what is due that must arrive.
+const ARRIVED_MIN: f64 = 0.98;
+/// Load goes on this long after the window, so that its end is not a lull.
+const AFTER_WINDOW_S: f64 = 0.2;
+
+/// How a measurement is taken, whatever the scenario.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StepOptions {
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) seconds: f64,
+    /// Seconds of load before it
+    #[arg(long, default_value_t = 0.5)]
+    pub(crate) warmup: f64,
+    /// Print every step of a search
+    #[arg(long)]
+    pub(crate) verbose: bool,
+    /// Bytes of a payload
+    #[arg(long, default_value_t = 200, value_parser = payload_bytes)]
+    pub(crate) bytes: usize,
+    /// What the subscribers speak; the peers speak `binance` only
+    #[arg(long, value_enum, default_value_t = Dialect::Binance)]
+    pub(crate) dialect: Dialect,
+    /// Parse one connection in so many; count the others by bytes
+    #[arg(long, default_value_t = 64)]
+    pub(crate) parse_one_in: u32,
+    /// Least microseconds between two rounds of the swarm's reading [default: 250; quiet: 0]
+    #[arg(long)]
+    pub(crate) pause_us: Option<u64>,
+    /// Choice of channels
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The server's core
+    #[arg(long, default_value_t = 0)]
+    pub(crate) server_core: usize,
+    /// The core of swarm and feed
+    #[arg(long, default_value_t = 1)]
+    pub(crate) tools_core: usize,
+}
+
+/// One measurement at one rate.
+pub(crate) struct Step {
+    pub(crate) rate: f64,
+    pub(crate) swarm: Report,
+    pub(crate) feed: FeedReport,
+    pub(crate) due_total: u64,
+    pub(crate) server_cpu: f64,
+    pub(crate) server_waited: f64,
+    pub(crate) feed_cpu: f64,
+    pub(crate) resident_bytes: u64,
+    pub(crate) held: bool,
+    pub(crate) verdict: Verdict,
+}
+
+/// Starts the target, offers `rate` records a second, and stops it.
+pub(crate) fn measure(
+    scenario: &Scenario,
+    rate: f64,
+    target: &Target,
+    options: &StepOptions,
+) -> io::Result<Step> {
+    let server = Server::start(&target.command, options.server_core)?;
+    let mut swarm = Swarm::connect(&swarm_arguments(scenario, &server, options))?;
+    let publish = feed_arguments(scenario, rate, &server, options);
+    let (published, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut watch = Watch { server: &server, published: &published, done: &done, usage: Vec::new() };
+    let (report, fed) = thread::scope(|scope| {
+        let feeding = scope.spawn(|| {
+            let fed = feed::run(&publish, &published);
+            done.store(true, Ordering::Release);
+            fed
+        });
+        let report = swarm.measure(&mut watch);
+        (report, feeding.join().unwrap_or_else(|_| Err(io::Error::other("the feed panicked"))))
+    });
+    let step = Step::of(scenario, rate, report?, fed?, &swarm, &watch);
+    if options.verbose {
+        println!("  {}: {step}", target.name);
+    }
+    Ok(step)
+}
+
+/// What the swarm asks for while it measures.
+struct Watch<'a> {
+    server: &'a Server,
+    published: &'a AtomicU64,
+    done: &'a AtomicBool,
+    usage: Vec<Usage>,
+}
+
+impl Observer for Watch<'_> {
+    fn published(&self) -> Option<u64> {
+        Some(self.published.load(Ordering::Relaxed))
+    }
+
+    fn feed_is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    fn edge(&mut self) {
+        self.usage.push(self.server.usage());
+    }
+}
+
+fn swarm_arguments(scenario: &Scenario, server: &Server, options: &StepOptions) -> SwarmArguments {
+    SwarmArguments {
+        to: server.subscribers,
+        subscribers: scenario.subscribers,
+        channels_each: scenario.channels_each,
+        of: scenario.channels,
+        kind: "trade".to_owned(),
+        bytes: options.bytes,
+        seconds: options.seconds,
+        warmup: options.warmup,
+        wait: 10.0,
+        dialect: options.dialect,
+        by_url: false,
+        seed: options.seed,
+        parse_one_in: if scenario.is_latency { 1 } else { options.parse_one_in },
+        pause_us: options.pause_us.unwrap_or(if scenario.is_latency { 0 } else { 250 }),
+    }
+}
+
+fn feed_arguments(scenario: &Scenario, rate: f64, server: &Server, options: &StepOptions) -> FeedArguments {
+    FeedArguments {
+        to: server.ingest,
+        channels: scenario.channels,
+        rate,
+        bytes: options.bytes,
+        seconds: options.warmup + options.seconds + AFTER_WINDOW_S,
+        seed: options.seed,
+        kind: "trade".to_owned(),
+        tick_us: 250,
+    }
+}
+
+impl Step {
+    fn of(
+        scenario: &Scenario,
+        rate: f64,
+        swarm: Report,
+        feed: FeedReport,
+        all: &Swarm,
+        watch: &Watch<'_>,
+    ) -> Self {
+        let due = all
+            .subscribers_of()
+            .iter()
+            .zip(&feed.per_channel)
+            .map(|(subscribers, records)| subscribers * records);
+        let due_total = due.sum();
+        let wall_ns = swarm.window_s * 1e9;
+        let (start, end) = (watch.usage[0], watch.usage[1]);
+        let server_cpu = (end.cpu_ns - start.cpu_ns) as f64 / wall_ns;
+        let server_waited = (end.waited_ns - start.waited_ns) as f64 / wall_ns;
+        let feed_cpu = feed.cpu_ns as f64 / feed.elapsed_ns as f64;
+        let held = swarm.arrived_share() >= ARRIVED_MIN
+            && share(swarm.arrived_total, due_total) >= ARRIVED_MIN
+            && share(feed.published, feed.asked) >= ARRIVED_MIN
+            && swarm.latency.p99 <= scenario.p99_ns_max
+            && swarm.closed == 0;
+        let verdict = Verdict::of(Evidence {
+            held,
+            server_busy: server_cpu + server_waited,
+            tools_busy: swarm.cpu_share + feed_cpu,
+            feed_sent: share(feed.published, feed.asked),
+            feed_blocked: feed.blocked_ns as f64 / feed.elapsed_ns as f64,
+        });
+        let resident_bytes = watch.server.resident_bytes();
+        Self {
+            rate,
+            swarm,
+            feed,
+            due_total,
+            server_cpu,
+            server_waited,
+            feed_cpu,
+            resident_bytes,
+            held,
+            verdict,
+        }
+    }
+
+    /// CPU of the server for each delivery, ns.
+    pub(crate) fn server_ns_a_delivery(&self) -> f64 {
+        self.server_cpu * 1e9 / self.swarm.deliveries_rate()
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "{:.0} records/s: {}, feed {:.0} %; all told {} of {} ({:.3} %); server {:.0} % (waited {:.0} %), \
+             {:.0} ns a delivery, {:.1} MiB; feed sent {:.1} %, late p99 {}, blocked {}, refused {}; saturated: {}",
+            self.rate,
+            self.swarm,
+            self.feed_cpu * 100.0,
+            self.swarm.arrived_total,
+            self.due_total,
+            share(self.swarm.arrived_total, self.due_total) * 100.0,
+            self.server_cpu * 100.0,
+            self.server_waited * 100.0,
+            self.server_ns_a_delivery(),
+            self.resident_bytes as f64 / 1_048_576.0,
+            share(self.feed.published, self.feed.asked) * 100.0,
+            Duration(self.feed.late.p99),
+            Duration(self.feed.blocked_ns),
+            self.feed.refused,
+            self.verdict,
+        )
+    }
+}
