@@ -20,14 +20,12 @@ impl Shard {
                 frames[shape.index()] = self.encode_notice(slot, shape, &notice);
             }
         }
-        self.fanout.records.push(self.drained_notice(slot, frames));
+        self.fanout.push(self.drained_notice(slot), &frames);
         self.fanout.notices.push(notice);
         let mut singles = std::mem::take(&mut self.buffers.singles);
-        for &cohort in &self.index.slot(slot).cohorts {
-            if self.index.cohort(cohort).shape.can_tell() && !self.fanout.give_notice(cohort, &frames) {
-                singles.push(cohort);
-            }
-        }
+        let cohorts = self.index.slot(slot).cohorts.iter().copied();
+        let told = cohorts.filter(|&cohort| self.index.cohort(cohort).shape.can_tell());
+        self.fanout.give(told, &frames, &mut singles);
         for cohort in singles.drain(..) {
             self.tell_later(self.index.cohort(cohort).members[0], slot, notice);
         }
@@ -55,10 +53,10 @@ impl Shard {
         self.tell_later(id, slot, Notice::Stale);
     }
 
-    fn drained_notice(&self, slot: SlotId, frames: [Range; Shape::COUNT]) -> Drained {
+    fn drained_notice(&self, slot: SlotId) -> Drained {
         let channel = self.index.slot(slot).channel.unwrap_or(ChannelId { index: 0, generation: 0 });
         let notice = Some(self.fanout.notices.len() as u32);
-        Drained { slot, channel, position: 0, sequence: 0, base: 0, reason: GapReason::Feed, notice, frames }
+        Drained { slot, channel, position: 0, sequence: 0, base: 0, reason: GapReason::Feed, notice }
     }
 
     fn encode_notice(&mut self, slot: SlotId, shape: Shape, notice: &Notice) -> Range {
