@@ -12,7 +12,12 @@ use crate::ring::Position;
 /// No block: the end of a lane's list.
 const NONE: u32 = u32::MAX;
 /// Places in a block: with the link to the next one they fill a cache line.
-const PLACES_A_BLOCK: usize = 15;
+const PLACES_A_BLOCK: usize = 30;
+/// What a cycle may hold, records and notices. Its end may bring one or two more than where it is asked for the last time.
+pub(super) const DRAINED_MAX: usize = Place::MAX as usize / 2;
+
+/// Where something drained stands in its cycle. Small, for there is one for each frame that a cohort gets.
+type Place = u16;
 
 /// Something drained in this cycle that somebody here gets: what is needed to find the rest for one that was cut off.
 #[derive(Clone, Copy, Debug)]
@@ -84,12 +89,12 @@ impl Lane {
         }
     }
 
-    fn begin(&mut self, blocks: &mut Vec<Block>, place: u32) {
+    fn begin(&mut self, blocks: &mut Vec<Block>, place: Place) {
         self.first = Block::append(blocks, place);
         (self.last, self.filled) = (self.first, 1);
     }
 
-    fn append(&mut self, blocks: &mut Vec<Block>, place: u32) {
+    fn append(&mut self, blocks: &mut Vec<Block>, place: Place) {
         if usize::from(self.filled) < PLACES_A_BLOCK {
             blocks[self.last as usize].places[usize::from(self.filled)] = place;
             self.filled += 1;
@@ -106,13 +111,13 @@ impl Lane {
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Block {
-    places: [u32; PLACES_A_BLOCK],
+    places: [Place; PLACES_A_BLOCK],
     next: u32,
 }
 
 impl Block {
     /// A block with one place in it.
-    fn append(blocks: &mut Vec<Self>, place: u32) -> u32 {
+    fn append(blocks: &mut Vec<Self>, place: Place) -> u32 {
         let mut places = [0; PLACES_A_BLOCK];
         places[0] = place;
         blocks.push(Self { places, next: NONE });
@@ -167,7 +172,7 @@ impl Fanout {
         self.lanes[place] = Lane::new(shape, single);
     }
 
-    /// Takes in something drained, with its frames. What is given to cohorts after that is this.
+    /// Takes in something drained that somebody may get on the fast path, with its frames. What is given to cohorts after that is this.
     pub(super) fn push(&mut self, drained: Drained, frames: &Frames) {
         self.records.push(drained);
         for (all, frame) in self.frames.iter_mut().zip(frames) {
@@ -190,8 +195,10 @@ impl Fanout {
         frames: &Frames,
         singles: &mut Vec<CohortId>,
     ) {
-        let place = (self.records.len() - 1) as u32;
-        let records = u32::from(self.records[place as usize].notice.is_none());
+        let place = self.records.len() - 1;
+        let records = u32::from(self.records[place].notice.is_none());
+        debug_assert!(place <= usize::from(Place::MAX), "the cycle's bound");
+        let place = place as Place;
         let (mut given, mut lane_bytes_max) = (0, self.lane_bytes_max);
         for cohort in cohorts {
             given += 1;
@@ -217,6 +224,11 @@ impl Fanout {
         // What is put aside costs as much as a frame, and bounds the cycle with them.
         self.appended += given;
         self.lane_bytes_max = lane_bytes_max;
+    }
+
+    /// Cohorts that are served singly got something that needs no frame.
+    pub(super) fn count_singles(&mut self, cohorts: usize) {
+        self.appended += cohorts;
     }
 
     /// Frames given so far in this cycle.
@@ -264,12 +276,12 @@ impl Fanout {
         let mut block = &self.blocks[lane.first as usize];
         while block.next != NONE {
             for &place in &block.places {
-                self.scratch.extend_from_slice(frames[place as usize].of(arena));
+                self.scratch.extend_from_slice(frames[usize::from(place)].of(arena));
             }
             block = &self.blocks[block.next as usize];
         }
         for &place in &block.places[..usize::from(lane.filled)] {
-            self.scratch.extend_from_slice(frames[place as usize].of(arena));
+            self.scratch.extend_from_slice(frames[usize::from(place)].of(arena));
         }
         &self.scratch
     }

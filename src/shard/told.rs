@@ -4,7 +4,7 @@
 //! as none of them.
 
 use super::cycle::write_notice;
-use super::fanout::{Drained, Range};
+use super::fanout::{Drained, Frames, Range};
 use super::index::{SlotId, SubscriberId};
 use super::worker::Shard;
 use crate::channel::{ChannelId, ChannelName};
@@ -14,18 +14,17 @@ use crate::dialect::shape::{GapReason, Notice};
 impl Shard {
     /// Tells something of a slot's channel to those of its subscribers whose shape has words for it.
     pub(super) fn tell(&mut self, slot: SlotId, notice: Notice) {
-        let mut frames = [Range::default(); Shape::COUNT];
-        for shape in Shape::ALL {
-            if shape.can_tell() && self.index.slot(slot).wants(shape) {
-                frames[shape.index()] = self.encode_notice(slot, shape, &notice);
+        let mut frames = Frames::default();
+        if self.index.slot(slot).is_at_once() {
+            for shape in Shape::ALL {
+                if shape.can_tell() && self.index.slot(slot).wants(shape) {
+                    frames[shape.index()] = self.encode_notice(slot, shape, &notice);
+                }
             }
+            self.fanout.push(self.drained_notice(slot), &frames);
+            self.fanout.notices.push(notice);
         }
-        self.fanout.push(self.drained_notice(slot), &frames);
-        self.fanout.notices.push(notice);
-        let mut singles = std::mem::take(&mut self.buffers.singles);
-        let cohorts = self.index.slot(slot).cohorts.iter().copied();
-        let told = cohorts.filter(|&cohort| self.index.cohort(cohort).shape.can_tell());
-        self.fanout.give(told, &frames, &mut singles);
+        let mut singles = self.hand_out(slot, &frames, true);
         for cohort in singles.drain(..) {
             self.tell_later(self.index.cohort(cohort).members[0], slot, notice);
         }
