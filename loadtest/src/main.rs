@@ -8,6 +8,7 @@
 //! `payload`, `frame`, `order`, `latency`, `schedule`, `search` and `verdict` are pure; `feed`,
 //! `swarm`, `peers`, `server` and `install` touch sockets and processes; `step` and `limit` measure with them, `run` and others put together.
 
+mod burst;
 mod check;
 mod clock;
 mod feed;
@@ -51,6 +52,8 @@ enum Tool {
     Idle(idle::IdleArguments),
     /// Run scenarios end to end against one server or several in turn
     Run(run::RunArguments),
+    /// Play the recorded feed at several speeds to subscribers of all its channels
+    Burst(burst::BurstArguments),
     /// Play a tape to subscribers of every kind and follow every sequence of each
     Check(check::CheckArguments),
     /// Subscribers of a check in a process of their own
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Tool::Swarm(arguments) => swarm::main(&arguments),
         Tool::Idle(arguments) => idle::main(&arguments),
         Tool::Run(arguments) => run::main(&arguments),
+        Tool::Burst(arguments) => burst::main(&arguments),
         Tool::Check(arguments) => check::main(&arguments),
         Tool::CheckReader(arguments) => check::reader_main(&arguments),
         Tool::Figures(arguments) => figures::main(&arguments),
