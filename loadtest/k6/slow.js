@@ -4,10 +4,10 @@
 
 import { Rate } from 'k6/metrics';
 import { both, pick, trade, bookTicker } from './lib/market.js';
-import { counted, failed, PROMISES } from './lib/measures.js';
+import { counted, failed, KEPT_UP, PROMISES } from './lib/measures.js';
 import { connect } from './lib/native.js';
 import { assertFed } from './lib/page.js';
-import { number, seconds } from './lib/settings.js';
+import { boundMs, number, seconds } from './lib/settings.js';
 import { readAndStall } from './lib/stalling.js';
 
 const SECONDS = seconds(30);
@@ -16,7 +16,7 @@ const STALLED = number('STALLED', 3, 1, 100);
 const STALL_MS = number('STALL_S', 6, 1, 50) * 1000;
 const READ_MS = number('READ_S', 5, 1, 600) * 1000;
 const SYMBOLS_STALLED = number('SYMBOLS_STALLED', 25, 1, 50);
-const DELAY_P95_MS = number('DELAY_P95_MS', 100, 1, 60_000);
+const DELAY_P95_MS = boundMs('DELAY_P95_MS', 100);
 // What came last, before a reader that stalled left, is news.
 const NEWS_WITHIN_MS = 1000;
 
@@ -29,6 +29,7 @@ export const options = {
   },
   thresholds: {
     ...PROMISES,
+    ...KEPT_UP,
     refusals: ['count==0'],
     'delay_ms{role:healthy}': [`p(95)<${DELAY_P95_MS}`],
     'records{role:healthy}': [`count>${HEALTHY * SECONDS}`],

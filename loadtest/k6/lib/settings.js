@@ -16,3 +16,8 @@ export function number(name, standard, least, most) {
 export function seconds(standard) {
   return number('SECONDS', number('MINUTES', standard / 60, 0.1, 24 * 60) * 60, 5, 24 * 3600);
 }
+
+// A bound on a time, in milliseconds: NAME, or `standard`; times SLACK, for machines that are shared with others.
+export function boundMs(name, standard) {
+  return number(name, standard, 1, 60_000) * number('SLACK', 1, 1, 100);
+}
