@@ -4,7 +4,7 @@
 //! against is the verdict on the last one that was not.
 
 use crate::scenario::Scenario;
-use crate::search::Search;
+use crate::search::{Pace, Search};
 use crate::step::{self, Step, StepOptions};
 use crate::target::Target;
 use crate::verdict::Verdict;
@@ -37,7 +37,18 @@ pub(crate) fn find(
     search: &SearchOptions,
     options: &StepOptions,
 ) -> io::Result<Limit> {
-    let mut rates = Search::new(scenario.rate, search.steps);
+    find_at(Pace::FROM_AFAR, scenario, target, search, options)
+}
+
+/// Searches from the scenario's rate on, at that pace.
+pub(crate) fn find_at(
+    pace: Pace,
+    scenario: &Scenario,
+    target: &Target,
+    search: &SearchOptions,
+    options: &StepOptions,
+) -> io::Result<Limit> {
+    let mut rates = Search::new(scenario.rate, search.steps, pace);
     let mut limit = Limit { best: None, beyond: None };
     while let Some(rate) = rates.next() {
         let step = try_rate(scenario, rate, target, search.tries, options)?;

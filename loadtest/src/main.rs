@@ -5,8 +5,9 @@
 //!
 //! `check` follows what subscribers are promised, `figures` measures what it costs.
 //!
-//! `payload`, `frame`, `order`, `latency`, `schedule`, `search` and `verdict` are pure; `feed`,
-//! `swarm`, `peers` and `server` touch sockets and processes; `step` and `limit` measure with them, `run` and others put together.
+//! `payload`, `frame`, `order`, `latency`, `schedule`, `search`, `spread`, `summary` and `verdict` are pure; `feed`,
+//! `swarm`, `peers` and `server` touch sockets and processes; `step`, `memory` and `limit` measure with them, `run`,
+//! `versus` and others put together.
 
 mod check;
 mod clock;
@@ -16,19 +17,24 @@ mod frame;
 mod idle;
 mod latency;
 mod limit;
+mod memory;
 mod order;
 mod payload;
 mod peers;
+mod results;
 mod run;
 mod scenario;
 mod schedule;
 mod search;
 mod server;
+mod spread;
 mod step;
 mod subscription;
+mod summary;
 mod swarm;
 mod target;
 mod verdict;
+mod versus;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -50,6 +56,10 @@ enum Tool {
     Idle(idle::IdleArguments),
     /// Run scenarios end to end against one server or several in turn
     Run(run::RunArguments),
+    /// Measure the same scenarios against Tapecast and its peers in turn, and print one table
+    Versus(versus::VersusArguments),
+    /// Check the ratios that RESULTS.md states against what their commands give now
+    CheckResults(results::CheckResultsArguments),
     /// Play a tape to subscribers of every kind and follow every sequence of each
     Check(check::CheckArguments),
     /// Subscribers of a check in a process of their own
@@ -69,6 +79,8 @@ fn main() -> ExitCode {
         Tool::Swarm(arguments) => swarm::main(&arguments),
         Tool::Idle(arguments) => idle::main(&arguments),
         Tool::Run(arguments) => run::main(&arguments),
+        Tool::Versus(arguments) => versus::main(&arguments),
+        Tool::CheckResults(arguments) => results::main(&arguments),
         Tool::Check(arguments) => check::main(&arguments),
         Tool::CheckReader(arguments) => check::reader_main(&arguments),
         Tool::Figures(arguments) => figures::main(&arguments),
