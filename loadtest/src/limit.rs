@@ -30,6 +30,13 @@ pub(crate) struct Limit {
     pub(crate) beyond: Option<Verdict>,
 }
 
+impl Limit {
+    /// Whether the load tool ended the search, not the server: the server's limit is higher, nobody knows how much.
+    pub(crate) fn is_the_tools(&self) -> bool {
+        self.beyond.is_none_or(Verdict::is_the_tools)
+    }
+}
+
 /// Searches from the scenario's rate on.
 pub(crate) fn find(
     scenario: &Scenario,

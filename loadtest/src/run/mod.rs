@@ -49,9 +49,9 @@ pub(crate) struct RunArguments {
 }
 
 /// One figure that is summed up over the rounds.
-struct Figure {
-    name: &'static str,
-    value: f64,
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) value: f64,
 }
 
 /// What one round against one server gave: its line, and the figures to be summed up.
@@ -90,12 +90,17 @@ fn compare(name: Name, targets: &[Target], arguments: &RunArguments) {
         }
     }
     if arguments.repeat > 1 || targets.len() > 1 {
-        let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
-        summed(&title, &names, &rounds).iter().for_each(|line| println!("{line}"));
+        print_summary(&title, targets, &rounds);
     }
 }
 
-/// Medians over the rounds, each beside the first server's. `rounds` is by server, then by round; a round that failed is empty.
+/// Prints each figure's summary line. `rounds` is by server, then by round; a round that failed is empty.
+pub(crate) fn print_summary(title: &str, targets: &[Target], rounds: &[Vec<Vec<Figure>>]) {
+    let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+    summed(title, &names, rounds).iter().for_each(|line| println!("{line}"));
+}
+
+/// Medians over the rounds, each beside the first server's.
 fn summed(title: &str, servers: &[&str], rounds: &[Vec<Vec<Figure>>]) -> Vec<Line> {
     let mut lines = Vec::new();
     for (server, own) in servers.iter().zip(rounds) {

@@ -94,9 +94,9 @@ impl Case {
     /// Its part of the time, relative to the others'.
     pub(super) fn weight(self) -> f64 {
         match self {
-            Self::Limit(_) => 16.0,
-            Self::Quiet => 5.0,
-            Self::Idle | Self::Burst(_) => 3.0,
+            Self::Limit(_) => 12.0,
+            Self::Quiet | Self::Burst(_) => 6.0,
+            Self::Idle => 3.0,
         }
     }
 }

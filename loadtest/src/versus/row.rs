@@ -26,6 +26,8 @@ pub(super) enum Figure {
     P99,
     P999,
     Max,
+    /// Share of the time in which the server was ready but something else had its core.
+    Waited,
     /// Resident bytes of the server at load less those before, by connections.
     Resident,
 }
@@ -41,6 +43,7 @@ impl Figure {
             Self::P99 => "p99_ns",
             Self::P999 => "p999_ns",
             Self::Max => "max_ns",
+            Self::Waited => "server_waited_share",
             Self::Resident => "resident_bytes_per_connection",
         }
     }
@@ -116,6 +119,7 @@ impl Sample {
             (Figure::P99, latency.p99 as f64),
             (Figure::P999, latency.p999 as f64),
             (Figure::Max, latency.max as f64),
+            (Figure::Waited, step.server_waited),
             (Figure::Resident, resident as f64 / subscribers as f64),
         ]);
         Self { rate: step.rate, figures, side: Side::AtRate(step.verdict) }

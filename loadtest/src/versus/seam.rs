@@ -2,9 +2,9 @@
 //!
 //! The driver's thread. Must not measure or compare. Invariant: nobody else in `versus` names where these come from.
 
+use super::VersusArguments;
 use super::case::Speed;
 use super::row::Sample;
-use crate::step::StepOptions;
 use crate::target::Target;
 use std::io;
 use std::path::Path;
@@ -23,6 +23,6 @@ pub(super) fn install(name: &str) -> io::Result<()> {
 }
 
 /// The recorded feed at that speed against one server.
-pub(super) fn burst(_speed: Speed, _target: &Target, _options: &StepOptions) -> io::Result<Sample> {
+pub(super) fn burst(_speed: Speed, _target: &Target, _arguments: &VersusArguments) -> io::Result<Sample> {
     Err(io::Error::other("this build cannot play the recorded feed"))
 }

@@ -18,6 +18,8 @@ const CELLS: usize = 11;
 const DIGITS: i32 = 3;
 /// A server's name or error in the table, characters at most.
 const TEXT_MAX: usize = 160;
+/// Share of the time that a server may wait for its core before its row is marked.
+const WAITED_MAX: f64 = 0.05;
 
 /// The server that is the roof.
 pub(super) const ROOF: &str = "bare";
@@ -38,12 +40,13 @@ pub(super) fn render(rows: &[Row]) -> String {
 pub(super) fn legend(first: &str) -> String {
     format!(
         "Median of the rounds (lowest to highest); of p99.9, frames and max the median only. Hot, dash, all, wide: the highest rate of \
-         which all arrived within the bound, by search, and the figures at that rate; quiet and burst: at the rate given; idle: memory. \
+         which all arrived with p99 within the bound (50 ms, wide 100 ms), by search, and the figures at that rate; quiet and burst: at the rate given; idle: memory. \
          *Ratio*: of {first}, of deliveries a second (bytes a connection in idle, p99 in burst), round by round; in quiet of {ROOF}'s p50 \
          and p99. *Saturated*: who was at its end at the lowest rate that was not held. `>=`: the load tool was at its end as well or \
          alone, or no rate failed: not the server's limit, which is higher. `<=`, `?`: a ratio of such a figure, or of two. *Frames a \
          read*: what a receiver found in one read, which is what one send brought as long as receivers are awake. *Bytes a connection*: \
-         resident at load less before, by connections.\n"
+         resident at load less before, by connections; of 100 (quiet) it says nothing. DISTURBED: something else ran on the server's core, so the figures are \
+         not its own.\n"
     )
 }
 
@@ -62,7 +65,7 @@ fn cells(row: &Row, rows: &[Row]) -> Vec<String> {
     vec![
         format!("{mark}{deliveries}"),
         ratios(row, rows),
-        row.sides(),
+        sides(row),
         shown(Figure::Cpu, 1.0),
         median(Figure::Frames, 1.0),
         shown(Figure::P50, 1e6),
@@ -94,6 +97,15 @@ fn ratios(row: &Row, rows: &[Row]) -> String {
         told_ones.push(format!("{name}{mark}{}", told(ratio)));
     }
     told_ones.join(", ")
+}
+
+/// Who was at its end, and whether the server had its core to itself.
+fn sides(row: &Row) -> String {
+    let waited = row.spread(Figure::Waited).map_or(0.0, |spread| spread.median);
+    if waited < WAITED_MAX {
+        return row.sides();
+    }
+    format!("{}; DISTURBED: the server waited {:.0} % for its core", row.sides(), waited * 100.0)
 }
 
 fn rounds(row: &Row) -> String {
@@ -183,6 +195,17 @@ mod tests {
         let rounds = vec![Ok(sample(4e6, SERVER)), Err("it died".to_owned())];
         let lines = lines(&[row("nats", rounds)]);
         assert!(lines[0].contains("| 4.00 |") && lines[0].ends_with("| 1 of 2: it died |"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_row_whose_server_had_to_wait_for_its_core_is_marked() {
+        let waited = |share: f64| {
+            let mut sample = sample(4e6, SERVER);
+            sample.figures.insert(Figure::Waited, share);
+            lines(&[row("tapecast", vec![Ok(sample)])]).remove(0)
+        };
+        assert!(waited(0.4).contains("| server; DISTURBED: the server waited 40 % for its core |"));
+        assert!(!waited(0.01).contains("DISTURBED"));
     }
 
     #[test]
