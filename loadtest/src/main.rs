@@ -6,7 +6,7 @@
 //! `check` follows what subscribers are promised, `figures` measures what it costs.
 //!
 //! `payload`, `frame`, `order`, `latency`, `schedule`, `search`, `spread`, `summary` and `verdict` are pure; `feed`,
-//! `swarm`, `peers` and `server` touch sockets and processes; `step`, `memory` and `limit` measure with them, `run`,
+//! `swarm`, `peers`, `server` and `install` touch sockets and processes; `step`, `memory` and `limit` measure with them, `run`,
 //! `versus` and others put together.
 
 mod check;
@@ -15,6 +15,7 @@ mod feed;
 mod figures;
 mod frame;
 mod idle;
+mod install;
 mod latency;
 mod limit;
 mod memory;
@@ -67,6 +68,8 @@ enum Tool {
     CheckReader(check::ReaderArguments),
     /// Measure what keeping the promises costs
     Figures(figures::FiguresArguments),
+    /// Install what peers need from the npm and Debian registries
+    Install(install::InstallArguments),
     /// Peer: a bare epoll loop that sends prepared frames (the roof)
     Bare(peers::PeerArguments),
     /// Peer: a task and a queue a connection over fastwebsockets
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Tool::Check(arguments) => check::main(&arguments),
         Tool::CheckReader(arguments) => check::reader_main(&arguments),
         Tool::Figures(arguments) => figures::main(&arguments),
+        Tool::Install(arguments) => install::main(&arguments),
         Tool::Bare(arguments) => peers::bare::main(&arguments),
         Tool::Obvious(arguments) => peers::obvious::main(&arguments),
     };

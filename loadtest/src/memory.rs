@@ -39,7 +39,7 @@ pub(crate) fn measure(
         channels_each: scenario.channels_each,
         of: scenario.channels,
         seconds: SETTLE_S,
-        dialect: options.dialect,
+        dialect: target.dialect.unwrap_or(options.dialect),
         seed: options.seed,
         kind: "trade".to_owned(),
         with_parent: false,

@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -81,8 +81,7 @@ impl Server {
         let mut listening = Listening::default();
         while !is_up(&listening) {
             let said = roles.recv_timeout(LISTENING_WITHIN);
-            let (role, address) =
-                said.map_err(|_| io::Error::other(format!("{} did not start to listen", command[0])))?;
+            let (role, address) = said.map_err(|error| not_listening(command, error))?;
             match role.as_str() {
                 "subscribers" => listening.subscribers = Some(address),
                 "ingest" => listening.ingest = Some(address),
@@ -171,11 +170,20 @@ fn spawn_on(command: &[String], core: Option<usize>) -> io::Result<Child> {
                     .stdin(Stdio::null())
                     .stdout(Stdio::piped())
                     .spawn()
-                    .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", command[0])))
+                    .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", command.join(" "))))
             })
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the starting thread panicked")))
     })
+}
+
+/// The whole command line is named: several servers are the same program with another script.
+fn not_listening(command: &[String], error: RecvTimeoutError) -> io::Error {
+    let what = match error {
+        RecvTimeoutError::Timeout => format!("did not listen within {} s", LISTENING_WITHIN.as_secs()),
+        RecvTimeoutError::Disconnected => "ended before it listened".to_owned(),
+    };
+    io::Error::other(format!("{}: {what}", command.join(" ")))
 }
 
 /// Reads the server's output to its end, so that it never waits for a reader, and passes its addresses on.
@@ -207,5 +215,16 @@ mod tests {
         assert_eq!(parsed, Some(("ingest".to_owned(), "127.0.0.1:9002".parse().expect("an address"))));
         assert_eq!(parse_listening("listening ingest somewhere"), None);
         assert_eq!(parse_listening("ready"), None);
+    }
+
+    #[test]
+    fn a_server_that_does_not_start_is_an_error_that_names_it() {
+        let error = |line: &str| {
+            let command: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            Server::start_with_admin(&command).err().expect("nothing listens").to_string()
+        };
+        assert_eq!(error("true some/peer.js"), "true some/peer.js: ended before it listened");
+        let said = error("no-such-program some/peer.js");
+        assert!(said.starts_with("no-such-program some/peer.js: "), "{said}");
     }
 }

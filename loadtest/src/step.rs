@@ -38,7 +38,7 @@ pub(crate) struct StepOptions {
     /// Bytes of a payload
     #[arg(long, default_value_t = 200, value_parser = payload_bytes)]
     pub(crate) bytes: usize,
-    /// What the subscribers speak; the peers speak `binance` only
+    /// What the subscribers speak, unless the server speaks only its own; the other peers speak `binance` only
     #[arg(long, value_enum, default_value_t = Dialect::Binance)]
     pub(crate) dialect: Dialect,
     /// Parse one connection in so many; count the others by bytes
@@ -83,7 +83,8 @@ pub(crate) fn measure(
 ) -> io::Result<Step> {
     let server = Server::start(&target.command, options.server_core)?;
     let resident_before_bytes = server.resident_bytes();
-    let mut swarm = Swarm::connect(&swarm_arguments(scenario, &server, options))?;
+    let dialect = target.dialect.unwrap_or(options.dialect);
+    let mut swarm = Swarm::connect(&swarm_arguments(scenario, &server, dialect, options))?;
     let publish = feed_arguments(scenario, rate, &server, options);
     let (published, done) = (AtomicU64::new(0), AtomicBool::new(false));
     let mut watch = Watch {
@@ -132,7 +133,12 @@ impl Observer for Watch<'_> {
     }
 }
 
-fn swarm_arguments(scenario: &Scenario, server: &Server, options: &StepOptions) -> SwarmArguments {
+fn swarm_arguments(
+    scenario: &Scenario,
+    server: &Server,
+    dialect: Dialect,
+    options: &StepOptions,
+) -> SwarmArguments {
     SwarmArguments {
         to: server.subscribers,
         subscribers: scenario.subscribers,
@@ -143,7 +149,7 @@ fn swarm_arguments(scenario: &Scenario, server: &Server, options: &StepOptions) 
         seconds: options.seconds,
         warmup: options.warmup,
         wait: 10.0,
-        dialect: options.dialect,
+        dialect,
         by_url: false,
         seed: options.seed,
         parse_one_in: if scenario.is_latency { 1 } else { options.parse_one_in },

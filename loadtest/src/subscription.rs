@@ -7,7 +7,7 @@ use crate::{frame, payload};
 use clap::ValueEnum;
 use fastrand::Rng;
 
-/// How the server frames records; the three that the tools speak.
+/// How the server frames records; what the tools speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dialect {
     /// Payloads alone, over `/ws`
@@ -16,11 +16,16 @@ pub(crate) enum Dialect {
     Combined,
     /// Tapecast's own, over `/v1/ws`
     Native,
+    /// Socket.IO's events over Engine.IO 4, by WebSocket from the start. Its pings are text frames and are not
+    /// answered: a server for this dialect is one that sends none during a run
+    SocketIo,
 }
 
 /// What a text frame that is no record means to a subscriber who waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
+    /// What [`Dialect::greeting`] said was taken: now is the time to subscribe.
+    Welcome,
     Subscribed,
     Refused,
     Other,
@@ -31,7 +36,16 @@ impl Dialect {
     pub(crate) fn tail_bytes(self) -> usize {
         match self {
             Self::Binance => 0,
-            Self::Combined | Self::Native => 1,
+            Self::Combined | Self::Native | Self::SocketIo => 1,
+        }
+    }
+
+    /// Bytes of a payload of `payload_bytes` as it arrives.
+    pub(crate) fn carried_bytes(self, payload_bytes: usize) -> usize {
+        match self {
+            // The server parses a payload and writes it again.
+            Self::SocketIo => payload::rewritten_bytes(payload_bytes),
+            Self::Binance | Self::Combined | Self::Native => payload_bytes,
         }
     }
 
@@ -43,6 +57,7 @@ impl Dialect {
                 r#"{"stream":"","data":}"#.len() + payload::channel_name_bytes(kind) + payload_bytes
             }
             Self::Native => return None,
+            Self::SocketIo => r#"42["record",]"#.len() + self.carried_bytes(payload_bytes),
         };
         Some(frame::head_bytes(text) + text)
     }
@@ -56,11 +71,21 @@ impl Dialect {
             (Self::Combined, Some(names)) => format!("/stream?streams={names}"),
             (Self::Combined, None) => "/stream".to_owned(),
             (Self::Native, _) => "/v1/ws".to_owned(),
+            (Self::SocketIo, _) => "/socket.io/?EIO=4&transport=websocket".to_owned(),
         };
         format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
+    }
+
+    /// What is said once upgraded, before a subscription may be.
+    pub(crate) fn greeting(self) -> Option<&'static str> {
+        match self {
+            // Engine.IO's message, holding Socket.IO's CONNECT to the default namespace.
+            Self::SocketIo => Some("40"),
+            Self::Binance | Self::Combined | Self::Native => None,
+        }
     }
 
     /// The message that subscribes to `names`.
@@ -71,6 +96,8 @@ impl Dialect {
                 format!(r#"{{"method":"SUBSCRIBE","params":["{names}"],"id":1}}"#)
             }
             Self::Native => format!(r#"{{"op":"subscribe","id":1,"channels":["{names}"],"snapshot":false}}"#),
+            // An event that asks for an acknowledgement, number 0.
+            Self::SocketIo => format!(r#"420["subscribe",["{names}"]]"#),
         }
     }
 
@@ -79,12 +106,23 @@ impl Dialect {
         let (yes, no): (&[u8], &[u8]) = match self {
             Self::Binance | Self::Combined => (br#""result":null"#, br#"{"error""#),
             Self::Native => (br#"{"op":"ack""#, br#"{"op":"error""#),
+            Self::SocketIo => return socket_io_answer(text),
         };
         match text {
             text if contains(text, no) => Answer::Refused,
             text if contains(text, yes) => Answer::Subscribed,
             _ => Answer::Other,
         }
+    }
+}
+
+/// Told apart by packet types: CONNECT, DISCONNECT, ACK and CONNECT_ERROR, each in a message of Engine.IO.
+fn socket_io_answer(text: &[u8]) -> Answer {
+    match text {
+        [b'4', b'0', ..] => Answer::Welcome,
+        [b'4', b'1' | b'4', ..] => Answer::Refused,
+        [b'4', b'3', ..] => Answer::Subscribed,
+        _ => Answer::Other,
     }
 }
 
@@ -123,6 +161,9 @@ mod tests {
         assert_eq!(Dialect::Combined.record_wire_bytes("trade", 200), Some(wire.len()));
         assert_eq!(Dialect::Binance.record_wire_bytes("trade", 200), Some(204));
         assert_eq!(Dialect::Binance.record_wire_bytes("trade", 100), Some(102));
+        wire.clear();
+        frame::append_server(&mut wire, frame::TEXT, format!(r#"42["record",{data}]"#).as_bytes());
+        assert_eq!(Dialect::SocketIo.record_wire_bytes("trade", 200), Some(wire.len()));
     }
 
     #[test]
@@ -132,6 +173,10 @@ mod tests {
         assert_eq!(Dialect::Native.answer(br#"{"op":"hello","epoch":"e"}"#), Answer::Other);
         assert_eq!(Dialect::Native.answer(br#"{"op":"ack","id":1,"channels":[]}"#), Answer::Subscribed);
         assert_eq!(Dialect::Native.answer(br#"{"op":"error","id":1,"code":"x"}"#), Answer::Refused);
+        assert_eq!(Dialect::SocketIo.answer(br#"0{"sid":"a","pingInterval":1}"#), Answer::Other);
+        assert_eq!(Dialect::SocketIo.answer(br#"40{"sid":"b"}"#), Answer::Welcome);
+        assert_eq!(Dialect::SocketIo.answer(br#"44{"message":"no"}"#), Answer::Refused);
+        assert_eq!(Dialect::SocketIo.answer(b"430[]"), Answer::Subscribed);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::context::Context;
 use crate::frame::{self, Frame};
 use crate::order::OrderCheck;
 use crate::payload;
-use crate::subscription::Answer;
+use crate::subscription::{Answer, Dialect};
 use rustix::net::{RecvFlags, recv};
 use std::io::{self, ErrorKind, Write};
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ use std::net::TcpStream;
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
     stage: Stage,
-    /// The message to send once upgraded; empty where the URL said it.
+    /// The message to send once upgraded and greeted; empty where the URL said it.
     subscribe: String,
     /// Whether records are parsed rather than counted.
     parse: bool,
@@ -138,7 +138,7 @@ impl Connection {
     }
 
     fn take_parsed(&mut self, bytes: &[u8], context: &mut Context) -> io::Result<()> {
-        let upgraded = if self.stage == Stage::Upgrading { self.upgrade(bytes)? } else { 0 };
+        let upgraded = if self.stage == Stage::Upgrading { self.upgrade(bytes, context.dialect)? } else { 0 };
         let mut frames = 0;
         let mut refused = None;
         let walked = frame::walk(&bytes[upgraded..], |frame| {
@@ -169,8 +169,8 @@ impl Connection {
         }
     }
 
-    /// Takes the answer to the upgrade, if it is whole, and subscribes. Returns its bytes.
-    fn upgrade(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// Takes the answer to the upgrade, if it is whole, and greets or subscribes. Returns its bytes.
+    fn upgrade(&mut self, bytes: &[u8], dialect: Dialect) -> io::Result<usize> {
         const END: &[u8] = b"\r\n\r\n";
         let Some(at) = bytes.windows(END.len()).position(|window| window == END) else { return Ok(0) };
         if !bytes.starts_with(b"HTTP/1.1 101") {
@@ -178,16 +178,24 @@ impl Connection {
             let status = status.lines().next().unwrap_or_default();
             return Err(io::Error::other(format!("the server refused the upgrade: {status}")));
         }
-        if self.subscribe.is_empty() {
-            self.stage = Stage::Parsed;
-        } else {
-            let mut message = Vec::new();
-            frame::append_client(&mut message, frame::TEXT, self.subscribe.as_bytes());
-            self.socket.write_all(&message)?;
-            self.subscribe = String::new();
-            self.stage = Stage::Subscribing;
+        self.stage = if self.subscribe.is_empty() { Stage::Parsed } else { Stage::Subscribing };
+        match dialect.greeting() {
+            Some(greeting) => self.say(greeting)?,
+            None => self.subscribe()?,
         }
         Ok(at + END.len())
+    }
+
+    /// Says what is wanted, unless the URL did.
+    fn subscribe(&mut self) -> io::Result<()> {
+        let subscribe = std::mem::take(&mut self.subscribe);
+        if subscribe.is_empty() { Ok(()) } else { self.say(&subscribe) }
+    }
+
+    fn say(&mut self, text: &str) -> io::Result<()> {
+        let mut message = Vec::new();
+        frame::append_client(&mut message, frame::TEXT, text.as_bytes());
+        self.socket.write_all(&message)
     }
 
     fn frame(&mut self, frame: Frame<'_>, context: &mut Context) -> io::Result<()> {
@@ -213,6 +221,7 @@ impl Connection {
             return Ok(());
         }
         match context.dialect.answer(frame.payload) {
+            Answer::Welcome => self.subscribe()?,
             Answer::Subscribed => self.stage = Stage::Parsed,
             Answer::Other => {}
             Answer::Refused => {

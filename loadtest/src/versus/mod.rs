@@ -16,6 +16,7 @@ mod table;
 mod versions;
 
 use crate::clock;
+use crate::install;
 use crate::latency::median_and_spread;
 use crate::limit::SearchOptions;
 use crate::server::pin_to;
@@ -103,7 +104,7 @@ pub(crate) fn main(arguments: &VersusArguments) -> io::Result<()> {
 /// Installs what a server needs and finds its command.
 fn prepare(name: &str) -> Competitor {
     eprintln!("versus: {name}: looking for what it needs");
-    let target = seam::install(name).and_then(|()| Target::named(name)).map_err(|error| error.to_string());
+    let target = install::install(name).and_then(|()| Target::named(name)).map_err(|error| error.to_string());
     if let Err(error) = &target {
         eprintln!("versus: {name}: {error}");
     }
