@@ -9,6 +9,7 @@
 //! `swarm`, `peers`, `server` and `install` touch sockets and processes; `step`, `memory` and `limit` measure with them, `run`,
 //! `versus` and others put together.
 
+mod burst;
 mod check;
 mod clock;
 mod feed;
@@ -57,6 +58,8 @@ enum Tool {
     Idle(idle::IdleArguments),
     /// Run scenarios end to end against one server or several in turn
     Run(run::RunArguments),
+    /// Play the recorded feed at several speeds to subscribers of all its channels
+    Burst(burst::BurstArguments),
     /// Measure the same scenarios against Tapecast and its peers in turn, and print one table
     Versus(versus::VersusArguments),
     /// Check the ratios that RESULTS.md states against what their commands give now
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Tool::Swarm(arguments) => swarm::main(&arguments),
         Tool::Idle(arguments) => idle::main(&arguments),
         Tool::Run(arguments) => run::main(&arguments),
+        Tool::Burst(arguments) => burst::main(&arguments),
         Tool::Versus(arguments) => versus::main(&arguments),
         Tool::CheckResults(arguments) => results::main(&arguments),
         Tool::Check(arguments) => check::main(&arguments),

@@ -54,10 +54,11 @@ pub(crate) struct Usage {
 }
 
 impl Server {
-    /// Starts `command` on `core` and waits until it has said where it listens.
+    /// Starts `command` on `core` and waits until it has said where it listens: for metrics too, where it was asked to.
     pub(crate) fn start(command: &[String], core: usize) -> io::Result<Self> {
+        let has_admin = command.iter().any(|word| word == "--admin-listen");
         Self::start_until(command, Some(core), |server| {
-            server.subscribers.is_some() && server.ingest.is_some()
+            server.subscribers.is_some() && server.ingest.is_some() && (server.admin.is_some() || !has_admin)
         })
     }
 

@@ -5,8 +5,8 @@
 
 use super::VersusArguments;
 use super::case::Case;
+use super::recording;
 use super::row::{Figure, Sample};
-use super::seam;
 use crate::limit::{self, SearchOptions};
 use crate::memory;
 use crate::scenario::{Name, Scenario};
@@ -78,6 +78,6 @@ pub(super) fn round(
             }
             Ok(Sample::of_memory(found.bytes_each()))
         }
-        Case::Burst(speed) => seam::burst(speed, target, arguments),
+        Case::Burst(speed) => recording::burst(speed, target, arguments),
     }
 }

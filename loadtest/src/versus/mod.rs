@@ -9,9 +9,9 @@ mod case;
 mod copy;
 mod machine;
 mod measure;
+mod recording;
 mod roof;
 mod row;
-mod seam;
 mod table;
 mod versions;
 

@@ -40,7 +40,7 @@ pub(super) fn render(rows: &[Row]) -> String {
 pub(super) fn legend(first: &str) -> String {
     format!(
         "Median of the rounds (lowest to highest); of p99.9, frames and max the median only. Hot, dash, all, wide: the highest rate of \
-         which all arrived with p99 within the bound (50 ms, wide 100 ms), by search, and the figures at that rate; quiet and burst: at the rate given; idle: memory. \
+         which all arrived with p99 within the bound (50 ms, wide 100 ms), by search, and the figures at that rate; quiet and burst: at the rate given, burst's latencies those of its worst second; idle: memory. \
          *Ratio*: of {first}, of deliveries a second (bytes a connection in idle, p99 in burst), round by round; in quiet of {ROOF}'s p50 \
          and p99. *Saturated*: who was at its end at the lowest rate that was not held. `>=`: the load tool was at its end as well or \
          alone, or no rate failed: not the server's limit, which is higher. `<=`, `?`: a ratio of such a figure, or of two. *Frames a \
