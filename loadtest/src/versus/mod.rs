@@ -59,6 +59,9 @@ pub(crate) struct VersusArguments {
     /// Folder for the table (versus.md) and every round (versus.jsonl)
     #[arg(long)]
     out: Option<PathBuf>,
+    /// What `burst` plays: newline-delimited JSON, plain or gzip [default: as for the tool `burst`]
+    #[arg(long)]
+    recording: Option<PathBuf>,
     /// Subscribers [default: the scenario's]
     #[arg(long)]
     subscribers: Option<usize>,

@@ -27,7 +27,7 @@ pub(super) fn burst(speed: Speed, target: &Target, arguments: &VersusArguments) 
         Speed::Unpaced => (0.0, None),
     };
     let options = BurstOptions {
-        recording: None,
+        recording: arguments.recording.clone(),
         generated: false,
         speeds: vec![speed],
         from: None,
