@@ -20,6 +20,8 @@ pub(crate) struct Withheld {
     pub(crate) conflated: u64,
     pub(crate) merged: u64,
     pub(crate) dropped: u64,
+    /// Records that a shard never saw, because the ring had moved on.
+    pub(crate) missed: u64,
 }
 
 /// A stretch of a burst.
@@ -143,7 +145,8 @@ impl BurstFigures {
         self.held = !self.is_void() && in_time && self.accepted == Some(self.records as u64);
         let busiest = if is_paced { &self.worst } else { &self.whole };
         self.verdict = Verdict::of(Evidence {
-            held: self.held,
+            // Whoever goes as fast as it can is at some side's end.
+            held: self.held && is_paced,
             server_busy: busiest.server_cpu + busiest.server_waited,
             tools_busy: busiest.tools_cpu,
             feed_sent: self.worst_pace,
@@ -196,7 +199,7 @@ impl fmt::Display for BurstFigures {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_void() {
             write!(out, "VOID: {} closed, {} with other bytes than due", self.closed, self.deviating)?;
-            if let Some(record) = self.differs_at {
+            if let (1.., Some(record)) = (self.deviating, self.differs_at) {
                 write!(out, ", the one compared from record {record} on")?;
             }
             out.write_str("; ")?;
@@ -226,8 +229,8 @@ impl fmt::Display for BurstFigures {
         )?;
         let accepted = self.accepted.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
         write!(out, "accepted {accepted}, refused {}; ", self.refused)?;
-        if let Some(Withheld { conflated, merged, dropped }) = self.withheld {
-            write!(out, "conflated {conflated}, merged {merged}, dropped {dropped}; ")?;
+        if let Some(Withheld { conflated, merged, dropped, missed }) = self.withheld {
+            write!(out, "conflated {conflated}, merged {merged}, dropped {dropped}, missed {missed}; ")?;
         }
         write!(out, "saturated: {}", self.verdict)
     }

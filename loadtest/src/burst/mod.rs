@@ -184,6 +184,7 @@ fn withheld(server: &Server) -> io::Result<Option<Withheld>> {
         conflated: records("conflated"),
         merged: records("merged"),
         dropped: records("dropped"),
+        missed: records("missed"),
     }))
 }
 
