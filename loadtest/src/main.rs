@@ -5,8 +5,9 @@
 //!
 //! `check` follows what subscribers are promised, `figures` measures what it costs.
 //!
-//! `payload`, `frame`, `order`, `latency`, `schedule`, `search` and `verdict` are pure; `feed`,
-//! `swarm`, `peers`, `server` and `install` touch sockets and processes; `step` and `limit` measure with them, `run` and others put together.
+//! `payload`, `frame`, `order`, `latency`, `schedule`, `search`, `spread`, `summary` and `verdict` are pure; `feed`,
+//! `swarm`, `peers`, `server` and `install` touch sockets and processes; `step`, `memory` and `limit` measure with them, `run`,
+//! `versus` and others put together.
 
 mod burst;
 mod check;
@@ -18,19 +19,24 @@ mod idle;
 mod install;
 mod latency;
 mod limit;
+mod memory;
 mod order;
 mod payload;
 mod peers;
+mod results;
 mod run;
 mod scenario;
 mod schedule;
 mod search;
 mod server;
+mod spread;
 mod step;
 mod subscription;
+mod summary;
 mod swarm;
 mod target;
 mod verdict;
+mod versus;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -54,6 +60,10 @@ enum Tool {
     Run(run::RunArguments),
     /// Play the recorded feed at several speeds to subscribers of all its channels
     Burst(burst::BurstArguments),
+    /// Measure the same scenarios against Tapecast and its peers in turn, and print one table
+    Versus(versus::VersusArguments),
+    /// Check the ratios that RESULTS.md states against what their commands give now
+    CheckResults(results::CheckResultsArguments),
     /// Play a tape to subscribers of every kind and follow every sequence of each
     Check(check::CheckArguments),
     /// Subscribers of a check in a process of their own
@@ -76,6 +86,8 @@ fn main() -> ExitCode {
         Tool::Idle(arguments) => idle::main(&arguments),
         Tool::Run(arguments) => run::main(&arguments),
         Tool::Burst(arguments) => burst::main(&arguments),
+        Tool::Versus(arguments) => versus::main(&arguments),
+        Tool::CheckResults(arguments) => results::main(&arguments),
         Tool::Check(arguments) => check::main(&arguments),
         Tool::CheckReader(arguments) => check::reader_main(&arguments),
         Tool::Figures(arguments) => figures::main(&arguments),

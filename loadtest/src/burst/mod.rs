@@ -105,14 +105,14 @@ pub(crate) fn main(arguments: &BurstArguments) -> io::Result<()> {
     for speed in &arguments.burst.speeds {
         let title = if *speed == 0.0 { "burst unpaced".to_owned() } else { format!("burst {speed}x") };
         let options = BurstOptions { speeds: vec![*speed], ..arguments.burst.clone() };
-        let mut figures: Vec<Vec<Figure>> = targets.iter().map(|_| Vec::new()).collect();
+        let mut rounds: Vec<Vec<Vec<Figure>>> = targets.iter().map(|_| Vec::new()).collect();
         for _ in 0..arguments.repeat {
-            for (target, figures) in targets.iter().zip(&mut figures) {
-                figures.extend(told(&title, target, &options));
+            for (target, rounds) in targets.iter().zip(&mut rounds) {
+                rounds.push(told(&title, target, &options));
             }
         }
         if arguments.repeat > 1 || targets.len() > 1 {
-            print_summary(&title, &targets, &figures);
+            print_summary(&title, &targets, &rounds);
         }
     }
     Ok(())

@@ -112,7 +112,7 @@ fn subscribed(socket: &mut TcpStream, mut bytes: Vec<u8>) -> io::Result<()> {
             Answer::Subscribed if taken == bytes.len() => return Ok(()),
             Answer::Subscribed => return Err(io::Error::other("there is more behind the last answer")),
             Answer::Refused => return Err(io::Error::other("the server refused the subscription")),
-            Answer::Other => {}
+            Answer::Other | Answer::Welcome => {}
         }
         bytes.drain(..taken);
         read_more(socket, &mut bytes)?;
