@@ -10,6 +10,7 @@
 
 mod check;
 mod clock;
+mod curves;
 mod feed;
 mod figures;
 mod frame;
@@ -57,6 +58,8 @@ enum Tool {
     CheckReader(check::ReaderArguments),
     /// Measure what keeping the promises costs
     Figures(figures::FiguresArguments),
+    /// Measure sweeps and draw them
+    Curves(curves::CurvesArguments),
     /// Peer: a bare epoll loop that sends prepared frames (the roof)
     Bare(peers::PeerArguments),
     /// Peer: a task and a queue a connection over fastwebsockets
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Tool::Check(arguments) => check::main(&arguments),
         Tool::CheckReader(arguments) => check::reader_main(&arguments),
         Tool::Figures(arguments) => figures::main(&arguments),
+        Tool::Curves(arguments) => curves::main(&arguments),
         Tool::Bare(arguments) => peers::bare::main(&arguments),
         Tool::Obvious(arguments) => peers::obvious::main(&arguments),
     };

@@ -16,7 +16,7 @@ const SETTLE_S: f64 = 1.0;
 /// Runs the scenario once.
 pub(super) fn run(target: &Target, arguments: &RunArguments) -> io::Result<Outcome> {
     let scenario = Name::Idle.scenario();
-    let server = Server::start(&target.command, arguments.step.server_core)?;
+    let server = Server::start(&target.command, &arguments.step.server_cores)?;
     let before = server.resident_bytes();
     let hold = IdleArguments {
         to: server.subscribers,
