@@ -55,7 +55,7 @@ pub(crate) struct Face {
     pub(crate) under: &'static str,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
-    /// A second figure on the y axis, drawn thin: p50 beside p99.
+    /// A second figure on the y axis, drawn dashed: p50 beside p99.
     pub(crate) thin: Option<fn(&Figures) -> f64>,
 }
 
@@ -113,7 +113,7 @@ fn cost(title: &'static str, under: &'static str, x: &'static str) -> Face {
 fn latency_load() -> Face {
     Face {
         title: "How late are records as the load grows?",
-        under: "Thick: p99, thin: p50, from publish to receipt; one core for the server.",
+        under: "Solid: p99, dashed: p50, from publish to receipt; one core for the server.",
         x: Axis { label: "offered load, deliveries a second", scale: Scale::Log, column: Column::At },
         y: Axis {
             label: "latency, ms",

@@ -81,9 +81,11 @@ fn draw_chart(area: &Area<'_>, picture: &Picture) -> Drawn {
 
 fn draw_series(chart: &mut Chart<'_, '_>, series: &Series) -> Drawn {
     let colour = legend::colour(&series.server);
-    let line = series.points.iter().map(|point| (point.x.median, point.y.median));
+    // What is doubtful stands beside the line, not in it.
+    let shown = series.points.iter().filter(|point| point.mark != Mark::Hollow);
+    let line = shown.clone().map(|point| (point.x.median, point.y.median));
     chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
-    let thin: Vec<_> = series.points.iter().filter_map(|point| Some((point.x.median, point.thin?))).collect();
+    let thin: Vec<_> = shown.filter_map(|point| Some((point.x.median, point.thin?))).collect();
     chart.draw_series(DashedLineSeries::new(thin, 4, 3, colour.stroke_width(1)))?;
     for point in &series.points {
         draw_spread(chart, point, colour)?;

@@ -66,7 +66,7 @@ impl Picture {
             })
             .collect();
         let (x, y) = (axis(&face.x, &series, |point| point.x), axis(&face.y, &series, |point| point.y));
-        series.iter_mut().flat_map(|series| &mut series.points).for_each(|point| point.keep_within(&x, &y));
+        series.iter_mut().flat_map(|series| &mut series.points).for_each(|point| point.keep_within(&y));
         let notes = sheet.remarks.iter().cloned().chain(unsound(sheet)).collect();
         Self { title: face.title, under: face.under, x, y, series, notes }
     }
@@ -92,12 +92,10 @@ impl Picture {
 
 impl Point {
     /// Past the axis' end only what was not held may lie, for its own latency is no measure: it is drawn at the end.
-    fn keep_within(&mut self, x: &Scaled, y: &Scaled) {
-        for (spread, axis) in [(&mut self.x, x), (&mut self.y, y)] {
-            for value in [&mut spread.median, &mut spread.low, &mut spread.high] {
-                let unknown_end = *value <= 0.0 && self.mark == Mark::End;
-                *value = if unknown_end { axis.high } else { value.clamp(axis.low, axis.high) };
-            }
+    fn keep_within(&mut self, y: &Scaled) {
+        let is_unknown = self.y.median <= 0.0 && self.mark == Mark::End;
+        for value in [&mut self.y.median, &mut self.y.low, &mut self.y.high] {
+            *value = if is_unknown { y.high } else { value.clamp(y.low, y.high) };
         }
         self.thin = self.thin.map(|value| value.clamp(y.low, y.high));
     }
@@ -171,7 +169,7 @@ fn axis(axis: &Axis, series: &[Series], of: impl Fn(&Point) -> Spread) -> Scaled
         Column::Figure(_) => spreads.chain(thin).collect(),
         Column::At => spreads.collect(),
     };
-    let is_cut = points().count() > 0 && points().any(|point| point.mark == Mark::End);
+    let is_cut = points().any(|point| point.mark == Mark::End);
     Scaled::over(axis, &values, is_cut)
 }
 

@@ -29,8 +29,8 @@ pub(super) enum Sweep {
 }
 
 /// Offered deliveries a second of the load sweep; finer where servers end.
-pub(super) const LOADS: [f64; 13] =
-    [0.1e6, 0.25e6, 0.5e6, 1e6, 2e6, 4e6, 6e6, 8e6, 12e6, 16e6, 24e6, 32e6, 48e6];
+pub(super) const LOADS: [f64; 14] =
+    [0.05e6, 0.1e6, 0.25e6, 0.5e6, 1e6, 2e6, 4e6, 6e6, 8e6, 12e6, 16e6, 24e6, 32e6, 48e6];
 /// Silent subscribers of the idle sweep.
 pub(super) const SILENT: [usize; 4] = [0, 100, 1_000, 10_000];
 
