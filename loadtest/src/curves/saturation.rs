@@ -69,6 +69,9 @@ impl Saturation {
             (tried.offered * 0.6, Worth::Again("the server closed connections"))
         } else if share > CARRIED_MAX {
             (tried.offered * 3.0, Worth::Again("the server was not saturated"))
+        } else if tried.is_disturbed {
+            // What it carried meanwhile says little of what it can: the aim is not given up for it.
+            ((tried.carried * OVERLOAD).max(tried.offered / 2.0), Worth::Again(DISTURBED))
         } else if share < CARRIED_MIN {
             (
                 (tried.carried * OVERLOAD).max(tried.offered / 30.0),
@@ -85,7 +88,6 @@ impl Saturation {
 fn worth_at_saturation(tried: &Tried) -> Worth {
     match tried.verdict {
         _ if tried.arrived_share < ARRIVED_MIN => Worth::Again("not all arrived in the end"),
-        Verdict::Server if tried.is_disturbed => Worth::Doubtful(DISTURBED),
         Verdict::Server => Worth::Sound,
         Verdict::Swarm | Verdict::ServerAndSwarm => Worth::Doubtful("the load tool was saturated"),
         Verdict::Feed => Worth::Doubtful("the feed was saturated"),
