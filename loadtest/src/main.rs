@@ -12,6 +12,7 @@
 mod burst;
 mod check;
 mod clock;
+mod curves;
 mod feed;
 mod figures;
 mod frame;
@@ -73,6 +74,8 @@ enum Tool {
     Figures(figures::FiguresArguments),
     /// Install what peers need from the npm and Debian registries
     Install(install::InstallArguments),
+    /// Measure sweeps and draw them
+    Curves(curves::CurvesArguments),
     /// Peer: a bare epoll loop that sends prepared frames (the roof)
     Bare(peers::PeerArguments),
     /// Peer: a task and a queue a connection over fastwebsockets
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Tool::CheckReader(arguments) => check::reader_main(&arguments),
         Tool::Figures(arguments) => figures::main(&arguments),
         Tool::Install(arguments) => install::main(&arguments),
+        Tool::Curves(arguments) => curves::main(&arguments),
         Tool::Bare(arguments) => peers::bare::main(&arguments),
         Tool::Obvious(arguments) => peers::obvious::main(&arguments),
     };

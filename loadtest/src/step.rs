@@ -50,9 +50,9 @@ pub(crate) struct StepOptions {
     /// Choice of channels
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// The server's core
-    #[arg(long, default_value_t = 0)]
-    pub(crate) server_core: usize,
+    /// The server's core, or cores: 0 or 0,2,3
+    #[arg(long, alias = "server-core", value_delimiter = ',', default_values_t = [0], num_args = 1)]
+    pub(crate) server_cores: Vec<usize>,
     /// The core of swarm and feed
     #[arg(long, default_value_t = 1)]
     pub(crate) tools_core: usize,
@@ -81,7 +81,7 @@ pub(crate) fn measure(
     target: &Target,
     options: &StepOptions,
 ) -> io::Result<Step> {
-    let server = Server::start(&target.command, options.server_core)?;
+    let server = Server::start(&target.command, &options.server_cores)?;
     let resident_before_bytes = server.resident_bytes();
     let dialect = target.dialect.unwrap_or(options.dialect);
     let mut swarm = Swarm::connect(&swarm_arguments(scenario, &server, dialect, options))?;

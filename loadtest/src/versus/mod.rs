@@ -117,9 +117,9 @@ fn prepare(name: &str) -> Competitor {
 /// Method, machine and versions, above the table.
 fn head(machine: &Machine, versions: &[(String, String)], arguments: &VersusArguments) -> String {
     let versions: Vec<String> = versions.iter().map(|(name, version)| format!("{name}: {version}")).collect();
-    let StepOptions { seconds, warmup, bytes, server_core, tools_core, .. } = &arguments.step;
+    let StepOptions { seconds, warmup, bytes, server_cores, tools_core, .. } = &arguments.step;
     format!(
-        "    {}\n\n{}; {} cores of {}, Linux {}. Server on core {server_core}, swarm and feed on core {tools_core}; payloads of {bytes} \
+        "    {}\n\n{}; {} cores of {}, Linux {}. Server on core {}, swarm and feed on core {tools_core}; payloads of {bytes} \
          bytes; {seconds} s a measurement after {warmup} s. Servers take turns, round by round. A scout finds the neighbourhood of each \
          server's limit and is not counted; a round's search begins where the server's round before ended. Versions: {}.\n\n",
         machine.command,
@@ -127,8 +127,13 @@ fn head(machine: &Machine, versions: &[(String, String)], arguments: &VersusArgu
         machine.cores,
         machine.processor,
         machine.kernel,
+        spelled(server_cores),
         versions.join("; "),
     )
+}
+
+fn spelled(cores: &[usize]) -> String {
+    cores.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// A comparison under way.

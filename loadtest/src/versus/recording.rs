@@ -35,7 +35,7 @@ pub(super) fn burst(speed: Speed, target: &Target, arguments: &VersusArguments) 
         subscribers: arguments.subscribers.unwrap_or(SUBSCRIBERS),
         pause_us: 250,
         seed: arguments.step.seed,
-        server_core: arguments.step.server_core,
+        server_cores: arguments.step.server_cores.clone(),
         tools_core: arguments.step.tools_core,
     };
     let played = burst::measure(target, &options)?;
