@@ -424,7 +424,7 @@ impl Shard {
     /// The end: out of the index, out of the shard, counted.
     pub(super) fn bury(&mut self, id: SubscriberId, reason: CloseReason) {
         self.retire(id);
-        let Some(member) = self.members.try_remove(id as usize) else { return };
+        let Some(member) = self.members.remove(id as usize) else { return };
         let (reason, is_told) = match member.life {
             Life::Closing { reason, .. } => (reason, true),
             Life::Condemned { reason, .. } => (reason, false),

@@ -23,6 +23,7 @@
 //! | `departure` | seeing everyone off when the server ends |
 //! | `latency` | how old records are when they are drained, and sent |
 //! | `lapped` | what was lost when the publisher overtook the shard |
+//! | `shelf` | subscribers and cohorts by their numbers, where they never move |
 //! | `journal` | the log about clients, and its bound |
 
 use std::time::Duration;
@@ -49,6 +50,7 @@ mod owed;
 mod patterns;
 mod ready;
 mod resume;
+mod shelf;
 mod singles;
 pub mod stats;
 mod subscribe;

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slab::Slab;
 use tokio::sync::Notify;
 
 use super::Options;
@@ -24,6 +23,7 @@ use super::latency::Latency;
 use super::life::Member;
 use super::mailbox::{self, Errand, Letter, Mailbox, Post};
 use super::ready::ReadyList;
+use super::shelf::Shelf;
 use super::stats::{Ledger, Stats};
 use super::timers::{Millis, Wheel};
 use crate::channel::Catalogue;
@@ -97,7 +97,7 @@ pub struct Shard {
     pub(super) latency: Latency,
     pub(super) journal: Journal,
     pub(super) ready: Arc<ReadyList>,
-    pub(super) members: Slab<Member>,
+    pub(super) members: Shelf<Member>,
     /// Rises with each subscriber, timer and torn frame, so that what outlives them is told apart.
     pub(super) serial: u32,
     pub(super) index: Index,
@@ -177,7 +177,7 @@ impl Shard {
             ledger: Ledger::default(),
             latency: Latency::default(),
             journal: Journal::default(),
-            members: Slab::new(),
+            members: Shelf::default(),
             serial: 0,
             index: Index::default(),
             fanout: Fanout::default(),

@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use slab::Slab;
 
 use super::{CohortId, Index, PatternId, SlotId, SubscriberId};
 use crate::channel::{ChannelName, ChannelPattern};
 use crate::dialect::Shape;
+use crate::shard::shelf::Shelf;
 
 /// Subscribers whose bytes are gathered once.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Cohort {
 /// Every cohort of a shard.
 #[derive(Debug, Default)]
 pub(super) struct Cohorts {
-    slab: Slab<Cohort>,
+    shelf: Shelf<Cohort>,
     by_key: HashMap<u64, CohortId, RandomState>,
     hasher: RandomState,
 }
@@ -85,11 +85,11 @@ fn take_out(list: &mut Vec<u32>, item: u32) -> bool {
 
 impl Index {
     pub(in crate::shard) fn cohort(&self, cohort: CohortId) -> &Cohort {
-        &self.cohorts.slab[cohort as usize]
+        &self.cohorts.shelf[cohort as usize]
     }
 
     pub(in crate::shard) fn cohorts_len(&self) -> usize {
-        self.cohorts.slab.len()
+        self.cohorts.shelf.len()
     }
 
     pub(in crate::shard) fn has_slot(&self, cohort: CohortId, slot: SlotId) -> bool {
@@ -118,7 +118,7 @@ impl Index {
 
     /// A cohort of one without channels.
     pub(in crate::shard) fn admit(&mut self, subscriber: SubscriberId, shape: Shape) -> CohortId {
-        self.cohorts.slab.insert(Cohort::new(shape, subscriber)) as CohortId
+        self.cohorts.shelf.insert(Cohort::new(shape, subscriber)) as CohortId
     }
 
     /// Takes one member out of its cohort into a cohort of one that may be edited in place. A cohort of one is that already.
@@ -127,8 +127,8 @@ impl Index {
             self.close(cohort);
             return cohort;
         }
-        let id = self.cohorts.slab.vacant_key() as CohortId;
-        let from = &mut self.cohorts.slab[cohort as usize];
+        let id = self.cohorts.shelf.vacant_key() as CohortId;
+        let from = &mut self.cohorts.shelf[cohort as usize];
         from.members.retain(|&member| member != subscriber);
         let own = Cohort {
             slots: from.slots.clone(),
@@ -143,13 +143,13 @@ impl Index {
         for &pattern in &own.patterns {
             self.patterns.enlist(pattern, id);
         }
-        self.cohorts.slab.insert(own);
+        self.cohorts.shelf.insert(own);
         id
     }
 
     /// No longer open for others to merge into; whether it was.
     fn close(&mut self, cohort: CohortId) -> bool {
-        let was_open = std::mem::take(&mut self.cohorts.slab[cohort as usize].open);
+        let was_open = std::mem::take(&mut self.cohorts.shelf[cohort as usize].open);
         if was_open {
             let key = self.key(cohort);
             self.cohorts.by_key.remove(&key);
@@ -160,7 +160,7 @@ impl Index {
     /// Adds a slot to a cohort, for all its members; false: it had it. By name or, else, because a pattern matches.
     pub(in crate::shard) fn add(&mut self, cohort: CohortId, slot: SlotId, by_name: bool) -> bool {
         let was_open = self.close(cohort);
-        let of = &mut self.cohorts.slab[cohort as usize];
+        let of = &mut self.cohorts.shelf[cohort as usize];
         if by_name && !of.patterns.is_empty() {
             insert(&mut of.named, slot);
         }
@@ -175,7 +175,7 @@ impl Index {
     /// Takes a slot from a cohort, for all its members; false: it had none such.
     pub(in crate::shard) fn remove(&mut self, cohort: CohortId, slot: SlotId) -> bool {
         let was_open = self.close(cohort);
-        let of = &mut self.cohorts.slab[cohort as usize];
+        let of = &mut self.cohorts.shelf[cohort as usize];
         take_out(&mut of.named, slot);
         let had = take_out(&mut of.slots, slot);
         if had {
@@ -194,7 +194,7 @@ impl Index {
         }
         let key = self.key(cohort);
         let opened = *self.cohorts.by_key.entry(key).or_insert(cohort);
-        self.cohorts.slab[cohort as usize].open = opened == cohort;
+        self.cohorts.shelf[cohort as usize].open = opened == cohort;
     }
 
     /// Adds a pattern at a rate to a cohort of one, in the place of the same pattern at another rate.
@@ -205,7 +205,7 @@ impl Index {
         every_ms: u32,
     ) {
         let id = self.patterns.intern(pattern, every_ms);
-        let of = &mut self.cohorts.slab[cohort as usize];
+        let of = &mut self.cohorts.shelf[cohort as usize];
         if of.patterns.is_empty() {
             of.named.clone_from(&of.slots);
         }
@@ -214,7 +214,7 @@ impl Index {
         }
         let old = self.patterns_named(cohort, pattern).find(|&other| other != id);
         if let Some(old) = old {
-            take_out(&mut self.cohorts.slab[cohort as usize].patterns, old);
+            take_out(&mut self.cohorts.shelf[cohort as usize].patterns, old);
             self.patterns.strike(old, cohort);
         }
     }
@@ -236,7 +236,7 @@ impl Index {
     /// Takes a pattern from a cohort of one. What only it joined must have left before: without patterns all is named.
     pub(in crate::shard) fn remove_pattern(&mut self, cohort: CohortId, pattern: &ChannelPattern) {
         let Some(id) = self.patterns_named(cohort, pattern).next() else { return };
-        let of = &mut self.cohorts.slab[cohort as usize];
+        let of = &mut self.cohorts.shelf[cohort as usize];
         take_out(&mut of.patterns, id);
         of.is_overfull = false;
         if of.patterns.is_empty() {
@@ -265,17 +265,17 @@ impl Index {
 
     /// A slot of a cohort of one is no longer asked for by name, but a pattern matches.
     pub(in crate::shard) fn unname(&mut self, cohort: CohortId, slot: SlotId) {
-        take_out(&mut self.cohorts.slab[cohort as usize].named, slot);
+        take_out(&mut self.cohorts.shelf[cohort as usize].named, slot);
     }
 
     /// Its members were told that their patterns match more than they may join; false: before already.
     pub(in crate::shard) fn set_overfull(&mut self, cohort: CohortId) -> bool {
-        !std::mem::replace(&mut self.cohorts.slab[cohort as usize].is_overfull, true)
+        !std::mem::replace(&mut self.cohorts.shelf[cohort as usize].is_overfull, true)
     }
 
     /// Records shall look like this to a cohort of one.
     pub(in crate::shard) fn set_shape(&mut self, cohort: CohortId, shape: Shape) {
-        let of = &mut self.cohorts.slab[cohort as usize];
+        let of = &mut self.cohorts.shelf[cohort as usize];
         for &slot in &of.slots {
             let takers = &mut self.slots[slot as usize].takers;
             takers[of.shape.index()] -= 1;
@@ -287,7 +287,7 @@ impl Index {
     /// Takes a cohort of one, with its member, out of the index.
     pub(in crate::shard) fn dissolve(&mut self, cohort: CohortId) {
         self.close(cohort);
-        let gone = self.cohorts.slab.remove(cohort as usize);
+        let Some(gone) = self.cohorts.shelf.remove(cohort as usize) else { return };
         for slot in gone.slots {
             self.slots[slot as usize].strike(cohort, gone.shape);
             self.release(slot);
@@ -303,7 +303,7 @@ impl Index {
         let key = self.key(cohort);
         let Some(&into) = self.cohorts.by_key.get(&key) else {
             self.cohorts.by_key.insert(key, cohort);
-            self.cohorts.slab[cohort as usize].open = true;
+            self.cohorts.shelf[cohort as usize].open = true;
             return cohort;
         };
         if into == cohort || !self.alike(into, cohort) {
@@ -311,7 +311,7 @@ impl Index {
         }
         let members = self.cohort(cohort).members.clone();
         self.dissolve(cohort);
-        self.cohorts.slab[into as usize].members.extend(members);
+        self.cohorts.shelf[into as usize].members.extend(members);
         into
     }
 

@@ -47,7 +47,7 @@ fn read(client: &mut TcpStream, bytes: usize) {
 fn assert_each_adds_up(bench: &Bench) {
     let shard = &bench.shard;
     let mut sum = Tally::default();
-    for (id, member) in &shard.members {
+    for (id, member) in shard.members.iter() {
         let of = member.tally;
         if matches!(member.life, Life::Open) {
             let pending = member.outbox.as_ref().map_or(0, |outbox| outbox.pending());
