@@ -4,8 +4,8 @@
 //! within the window, so that all do not come back to another server at once.
 
 use super::index::SubscriberId;
-use super::life::{Life, Member};
 use super::mailbox::Presence;
+use super::member::{Life, Member};
 use super::timers::{Millis, part_of};
 use super::worker::Shard;
 use crate::dialect::Farewell;

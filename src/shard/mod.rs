@@ -17,6 +17,7 @@
 //! | `owed` | what is owed beside what the cursor brings: snapshots, missed records, rates |
 //! | `inbound`, `commands` | what clients send, and doing it |
 //! | `subscribe`, `patterns`, `resume` | who joins which channel, when, and from where on |
+//! | `member` | what is kept for a subscriber |
 //! | `life` | birth, deadlines and end of a subscriber |
 //! | `tally` | one subscriber's ledger, in step with the shard's |
 //! | `census` | subscribers as the operator sees them, and closing one |
@@ -44,6 +45,7 @@ mod lapped;
 mod latency;
 mod life;
 pub mod mailbox;
+mod member;
 #[cfg(feature = "model")]
 pub mod model;
 mod owed;
