@@ -126,7 +126,8 @@ impl Shard {
     fn note_partial(&mut self, id: SubscriberId, is_partial: bool) {
         let member = &mut self.members[id as usize];
         let was_partial = member.partial_since.is_some();
-        member.partial_since = is_partial.then(|| member.partial_since.unwrap_or(Moment::at(self.now)));
+        member.partial_since =
+            is_partial.then(|| member.partial_since.unwrap_or_else(|| Moment::at(self.now)));
         if is_partial && !was_partial {
             self.set_timer(id);
         }

@@ -192,7 +192,7 @@ impl Shard {
             let member = &mut self.members[id as usize];
             member.pinged_at = self.now;
             if matches!(member.life, Life::Open) {
-                member.unanswered_since.get_or_insert(Moment::at(self.now));
+                member.unanswered_since.get_or_insert_with(|| Moment::at(self.now));
                 self.send_control(id, Opcode::Ping, b"");
             }
         }

@@ -120,6 +120,6 @@ mod tests {
     /// pointer, and raise this only with `loadtest run idle` before and after.
     #[test]
     fn a_member_is_not_larger_than_it_was_decided_to_be() {
-        assert_eq!(size_of::<Place<Member>>(), 288);
+        assert!(size_of::<Place<Member>>() <= 280);
     }
 }

@@ -354,6 +354,6 @@ mod tests {
     /// Part of what a connection is promised to cost at most: see `member`. Most cohorts are of one.
     #[test]
     fn a_cohort_is_not_larger_than_it_was_decided_to_be() {
-        assert_eq!(size_of::<Place<Cohort>>(), 64);
+        assert!(size_of::<Place<Cohort>>() <= 64);
     }
 }
