@@ -24,14 +24,27 @@ pub(super) struct Limits {
     stats: Arc<Stats>,
     total_max: usize,
     per_address_max: usize,
-    by_address: HashMap<IpAddr, Arc<AtomicUsize>>,
+    by_address: HashMap<IpAddr, Arc<Origin>>,
+    /// Where addresses are not limited.
+    anywhere: Arc<Origin>,
     sweep_at: usize,
 }
 
 /// One connection's place under the limits; free again when dropped.
 pub(super) struct Permit {
+    origin: Arc<Origin>,
+}
+
+/// Where connections come from. One pointer leads a permit to all that it is counted in: each subscriber has one for its life.
+struct Origin {
     stats: Arc<Stats>,
-    of_address: Option<Arc<AtomicUsize>>,
+    connections: AtomicUsize,
+}
+
+impl Origin {
+    fn new(stats: &Arc<Stats>) -> Arc<Self> {
+        Arc::new(Self { stats: Arc::clone(stats), connections: AtomicUsize::new(0) })
+    }
 }
 
 /// Which limit is reached.
@@ -46,8 +59,8 @@ pub(super) enum Exceeded {
 impl Limits {
     /// Limits of 0 do not limit.
     pub(super) fn new(total_max: usize, per_address_max: usize, stats: Arc<Stats>) -> Self {
-        let by_address = HashMap::new();
-        Self { stats, total_max, per_address_max, by_address, sweep_at: ADDRESSES_SWEEP_MIN }
+        let (by_address, anywhere) = (HashMap::new(), Origin::new(&stats));
+        Self { stats, total_max, per_address_max, by_address, anywhere, sweep_at: ADDRESSES_SWEEP_MIN }
     }
 
     /// Admits one connection from this address.
@@ -58,23 +71,25 @@ impl Limits {
         if self.total_max != 0 && connections >= self.total_max as u64 {
             return Err(Exceeded::Total);
         }
-        let of_address = self.admit_address(address)?;
+        let origin = self.origin(address)?;
+        origin.connections.fetch_add(1, Ordering::Relaxed);
         count(&self.stats.connections);
-        Ok(Permit { stats: Arc::clone(&self.stats), of_address })
+        Ok(Permit { origin })
     }
 
-    fn admit_address(&mut self, address: IpAddr) -> Result<Option<Arc<AtomicUsize>>, Exceeded> {
+    /// Where a connection from this address is counted, if that has room.
+    fn origin(&mut self, address: IpAddr) -> Result<Arc<Origin>, Exceeded> {
         if self.per_address_max == 0 {
-            return Ok(None);
+            return Ok(Arc::clone(&self.anywhere));
         }
         self.sweep_when_large();
         // A dual-stack listener shows IPv4 peers as mapped addresses: the same host, the same count.
-        let count = self.by_address.entry(address.to_canonical()).or_default();
-        if count.load(Ordering::Relaxed) >= self.per_address_max {
+        let stats = &self.stats;
+        let origin = self.by_address.entry(address.to_canonical()).or_insert_with(|| Origin::new(stats));
+        if origin.connections.load(Ordering::Relaxed) >= self.per_address_max {
             return Err(Exceeded::Address);
         }
-        count.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(Arc::clone(count)))
+        Ok(Arc::clone(origin))
     }
 
     /// Forgets addresses without a connection. Doubling what is left keeps the cost a constant per admission, and
@@ -83,7 +98,7 @@ impl Limits {
         if self.by_address.len() < self.sweep_at {
             return;
         }
-        self.by_address.retain(|_, count| count.load(Ordering::Relaxed) > 0);
+        self.by_address.retain(|_, origin| origin.connections.load(Ordering::Relaxed) > 0);
         self.sweep_at = ADDRESSES_SWEEP_MIN.max(2 * self.by_address.len());
     }
 }
@@ -97,10 +112,8 @@ pub(super) fn is_near_the_last(descriptor: &impl AsRawFd, reserved: u64) -> bool
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.stats.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Some(count) = &self.of_address {
-            count.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.origin.stats.connections.fetch_sub(1, Ordering::Relaxed);
+        self.origin.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

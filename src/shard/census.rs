@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::net::SocketAddr;
 
 use super::index::SubscriberId;
-use super::life::{Life, Member};
+use super::member::{Life, Member};
 use super::tally::Tally;
 use super::timers::Millis;
 use super::worker::Shard;
@@ -99,8 +99,8 @@ impl Shard {
         match sort {
             Sort::Lag => self.lag_of(member, now_ns),
             Sort::Outbox => outbox_bytes(member),
-            Sort::Dropped => member.tally.dropped,
-            Sort::Conflated => member.tally.conflated,
+            Sort::Dropped => member.tally.tally().dropped,
+            Sort::Conflated => member.tally.tally().conflated,
             Sort::Age => self.now.saturating_sub(member.adopted_at),
         }
     }
@@ -117,12 +117,12 @@ impl Shard {
             dialect: member.session.dialect.name(),
             since_ms: self.now.saturating_sub(member.adopted_at),
             channels: slots.len(),
-            patterns: cohort.map_or(0, |cohort| cohort.patterns.len()),
+            patterns: cohort.map_or(0, |cohort| cohort.patterns().len()),
             rated: slots.iter().any(|&slot| self.index.slot(slot).every_ms > 0),
             slow: member.outbox.is_some(),
             outbox_bytes: outbox_bytes(member),
             pending: member.outbox.as_ref().map_or(0, |outbox| outbox.pending()),
-            tally: member.tally,
+            tally: member.tally.tally(),
             oldest_waiting_ms: self.lag_of(member, now_ns),
         }
     }

@@ -45,7 +45,7 @@ impl Shard {
                 outbox.control_taken(bytes);
                 let member = &mut self.members[id as usize];
                 if std::mem::take(&mut member.deaf) {
-                    member.ear.wake_by_ref();
+                    member.ear.speak();
                 }
             }
             _ => {

@@ -4,8 +4,8 @@
 //! within the window, so that all do not come back to another server at once.
 
 use super::index::SubscriberId;
-use super::life::{Life, Member};
 use super::mailbox::Presence;
+use super::member::{Life, Member};
 use super::timers::{Millis, part_of};
 use super::worker::Shard;
 use crate::dialect::Farewell;
@@ -34,7 +34,7 @@ impl Shard {
 
     /// Tells the next ones; gives up the presence when nobody is left.
     pub(super) fn go_on_departing(&mut self) {
-        let places = self.members.capacity();
+        let places = self.members.places();
         let Some(departure) = &mut self.departure else { return };
         if self.members.is_empty() {
             departure.presence = None;
@@ -50,7 +50,7 @@ impl Shard {
 
     /// Whether somebody may still have to be told.
     pub(super) fn is_telling(&self) -> bool {
-        self.departure.as_ref().is_some_and(|departure| departure.next < self.members.capacity())
+        self.departure.as_ref().is_some_and(|departure| departure.next < self.members.places())
     }
 
     /// Tells a subscriber that the server ends, if it does, once.

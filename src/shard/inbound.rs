@@ -5,7 +5,8 @@
 use std::task::{Context, Poll};
 
 use super::index::SubscriberId;
-use super::life::{Life, Member};
+use super::member::{Life, Member};
+use super::timers::Moment;
 use super::worker::Shard;
 use crate::dialect::shape::Framing;
 use crate::dialect::sse;
@@ -73,14 +74,14 @@ impl Shard {
             self.buffers.inbound = inbound;
         }
         if let Some(member) = self.members.get(id as usize) {
-            member.ear.wake_by_ref();
+            member.ear.speak();
         }
     }
 
     /// Asks to be woken when there is something to read; false: there is already.
     fn listen(&self, id: SubscriberId) -> bool {
         let member = &self.members[id as usize];
-        matches!(member.socket.poll_readable(&mut Context::from_waker(&member.ear)), Poll::Pending)
+        matches!(member.socket.poll_readable(&mut Context::from_waker(&member.ear.waker())), Poll::Pending)
     }
 
     /// What came behind the handshake's request, and then the socket.
@@ -96,7 +97,7 @@ impl Shard {
         // A client that closed or broke the protocol is not decoded any further.
         while let Some(member) = self.members.get_mut(id as usize).filter(|member| !member.finished) {
             if member.answers_wait() {
-                member.unread = bytes[at..].to_vec();
+                member.unread = Box::from(&bytes[at..]);
                 break;
             }
             let in_message = decoder.is_in_message();
@@ -125,7 +126,8 @@ impl Shard {
     fn note_partial(&mut self, id: SubscriberId, is_partial: bool) {
         let member = &mut self.members[id as usize];
         let was_partial = member.partial_since.is_some();
-        member.partial_since = is_partial.then(|| member.partial_since.unwrap_or(self.now));
+        member.partial_since =
+            is_partial.then(|| member.partial_since.unwrap_or_else(|| Moment::at(self.now)));
         if is_partial && !was_partial {
             self.set_timer(id);
         }

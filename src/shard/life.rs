@@ -2,115 +2,21 @@
 //!
 //! Runs on the shard's thread. Invariant: a subscriber ends by `bury` and nowhere else, with a reason that is counted.
 
-use std::net::SocketAddr;
-use std::task::{Context, Waker};
+use std::task::Context;
 use std::time::Duration;
 
-use super::index::{CohortId, SubscriberId};
-use super::mailbox::{Newborn, Permit};
-use super::subscribe::Joining;
-use super::tally::Tally;
-use super::timers::{Millis, part_of};
+use super::index::SubscriberId;
+use super::mailbox::Newborn;
+use super::member::{Life, Member, Timers};
+use super::tally::Account;
+use super::timers::{Millis, Moment, part_of};
 use super::worker::Shard;
 use crate::dialect::shape::Framing;
 use crate::dialect::{Hello, Opening, Outcome, RequestId, Shape};
 use crate::subscriber::close::CloseReason;
 use crate::subscriber::frame::{self, Opcode};
-use crate::subscriber::outbox::Outbox;
 use crate::subscriber::session::Session;
 use crate::subscriber::socket::Socket;
-
-/// A subscriber and where it stands.
-pub(super) struct Member {
-    pub(super) socket: Socket,
-    pub(super) session: Session,
-    /// `Some`: it is off the fast path.
-    pub(super) outbox: Option<Box<Outbox>>,
-    /// `None`: it has left the index, and gets no more records.
-    pub(super) cohort: Option<CohortId>,
-    pub(super) life: Life,
-    pub(super) ear: Waker,
-    /// Told apart by it from others that had the same number.
-    pub(super) serial: u32,
-    /// Its latest torn frame, told apart from those before.
-    pub(super) tear: u32,
-    timers: Timers,
-    /// It has a channel at a chosen rate, and stays off the fast path.
-    is_rated: bool,
-    /// `Some`: it stands among the restless; whether its cohort has changed since it was put there.
-    pub(super) unrest: Option<bool>,
-    /// It stands in the backlog.
-    pub(super) listed: bool,
-    /// What it subscribed to is being looked for: it is neither read nor sent records until that is done.
-    pub(super) joining: Option<Box<Joining>>,
-    /// It is not read until its control frames are sent.
-    pub(super) deaf: bool,
-    /// What was read of it and not looked at, because its answers wait: less than one read.
-    pub(super) unread: Vec<u8>,
-    /// It closed or broke the protocol: what it still sends means nothing, only its end is waited for.
-    pub(super) finished: bool,
-    pub(super) pinged_at: Millis,
-    /// Since when a ping was sent and no pong came.
-    pub(super) unanswered_since: Option<Millis>,
-    /// Since when a frame or message is half-read.
-    pub(super) partial_since: Option<Millis>,
-    pub(super) peer: SocketAddr,
-    /// What its client calls itself.
-    pub(super) agent: Option<Box<str>>,
-    pub(super) adopted_at: Millis,
-    pub(super) tally: Tally,
-    /// It was told that the server ends.
-    pub(super) seen_off: bool,
-    _permit: Permit,
-}
-
-impl Member {
-    /// Whether it has a channel at a chosen rate.
-    pub(super) fn is_rated(&self) -> bool {
-        self.is_rated
-    }
-
-    /// Notes whether it has one; whether it had.
-    pub(super) fn set_rated(&mut self, is_rated: bool) -> bool {
-        std::mem::replace(&mut self.is_rated, is_rated)
-    }
-}
-
-/// When a subscriber's timers come; `MAX`: none is set. Windows of chosen rates are short and come often, so they have one of their
-/// own, and leave none behind for a deadline that is far away.
-struct Timers {
-    deadline: Millis,
-    due: Millis,
-}
-
-impl Default for Timers {
-    fn default() -> Self {
-        Self { deadline: Millis::MAX, due: Millis::MAX }
-    }
-}
-
-impl Timers {
-    /// It is this late.
-    fn came(&mut self, now: Millis) {
-        for at in [&mut self.deadline, &mut self.due] {
-            if *at <= now {
-                *at = Millis::MAX;
-            }
-        }
-    }
-}
-
-/// Where a subscriber stands between birth and end.
-pub(super) enum Life {
-    /// Its socket was not yet seen to be writable.
-    Newborn(Box<(Opening, Vec<u8>)>),
-    /// It gets records.
-    Open,
-    /// It has left the index and will be closed at its time.
-    Condemned { reason: CloseReason, at: Millis },
-    /// Its close frame is on the way. `heard`: the client's has come, and the connection ends once ours is sent.
-    Closing { reason: CloseReason, deadline: Millis, heard: bool },
-}
 
 fn millis(time: Duration) -> Millis {
     Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX)
@@ -127,14 +33,13 @@ impl Shard {
         };
         let serial = self.next_serial();
         let id = self.members.vacant_key() as SubscriberId;
-        let rate = self.options.rate();
         self.members.insert(Member {
             socket,
-            session: Session::new(opening.dialect, rate, self.now),
+            session: Session::new(opening.dialect),
             outbox: Some(Box::default()),
             cohort: None,
             life: Life::Newborn(Box::new((opening, read_ahead))),
-            ear: self.ready.waker(id),
+            ear: self.ready.ear(id),
             serial,
             tear: 0,
             timers: Timers::default(),
@@ -143,18 +48,18 @@ impl Shard {
             listed: false,
             joining: None,
             deaf: false,
-            unread: Vec::new(),
+            unread: Box::default(),
             finished: false,
             pinged_at: self.spread_ping(serial),
             // Until it is born it is not asked, and has as long to become writable.
-            unanswered_since: Some(self.now),
+            unanswered_since: Some(Moment::at(self.now)),
             partial_since: None,
             peer,
             agent,
             adopted_at: self.now,
-            tally: Tally::default(),
+            tally: Account::default(),
             seen_off: false,
-            _permit: permit,
+            permit,
         });
         self.ledger.slow += 1;
         self.set_timer(id);
@@ -178,7 +83,7 @@ impl Shard {
 
     fn try_birth(&mut self, id: SubscriberId) {
         let member = &mut self.members[id as usize];
-        if member.socket.poll_writable(&mut Context::from_waker(&member.ear)).is_pending() {
+        if member.socket.poll_writable(&mut Context::from_waker(&member.ear.waker())).is_pending() {
             return;
         }
         let Life::Newborn(first) = std::mem::replace(&mut member.life, Life::Open) else { return };
@@ -277,14 +182,17 @@ impl Shard {
             return self.close(id, CloseReason::PongTimeout);
         }
         let member = &self.members[id as usize];
-        if member.partial_since.is_some_and(|since| self.now >= since + millis(self.options.close_timeout)) {
+        if member
+            .partial_since
+            .is_some_and(|since| self.now >= since.ms() + millis(self.options.close_timeout))
+        {
             return self.close(id, CloseReason::ReadTimeout);
         }
         if self.now >= member.pinged_at + millis(self.options.ping_every) {
             let member = &mut self.members[id as usize];
             member.pinged_at = self.now;
             if matches!(member.life, Life::Open) {
-                member.unanswered_since.get_or_insert(self.now);
+                member.unanswered_since.get_or_insert_with(|| Moment::at(self.now));
                 self.send_control(id, Opcode::Ping, b"");
             }
         }
@@ -293,7 +201,7 @@ impl Shard {
     /// Whether a ping has waited too long for its pong.
     fn is_mute(&self, id: SubscriberId) -> bool {
         let asked = self.members[id as usize].unanswered_since;
-        asked.is_some_and(|asked| self.now >= asked + millis(self.options.pong_timeout))
+        asked.is_some_and(|asked| self.now >= asked.ms() + millis(self.options.pong_timeout))
     }
 
     /// Sets a timer to its next deadlines, unless one comes early enough as it is.
@@ -315,8 +223,8 @@ impl Shard {
 
     fn deadline(&self, id: SubscriberId) -> Millis {
         let member = &self.members[id as usize];
-        let unfinished = member.partial_since.map(|since| since + millis(self.options.close_timeout));
-        let unanswered = member.unanswered_since.map(|since| since + millis(self.options.pong_timeout));
+        let unfinished = member.partial_since.map(|since| since.ms() + millis(self.options.close_timeout));
+        let unanswered = member.unanswered_since.map(|since| since.ms() + millis(self.options.pong_timeout));
         match member.life {
             Life::Condemned { at, .. } => at,
             Life::Closing { deadline, .. } => deadline,
@@ -424,7 +332,7 @@ impl Shard {
     /// The end: out of the index, out of the shard, counted.
     pub(super) fn bury(&mut self, id: SubscriberId, reason: CloseReason) {
         self.retire(id);
-        let Some(member) = self.members.try_remove(id as usize) else { return };
+        let Some(member) = self.members.remove(id as usize) else { return };
         let (reason, is_told) = match member.life {
             Life::Closing { reason, .. } => (reason, true),
             Life::Condemned { reason, .. } => (reason, false),

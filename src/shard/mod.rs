@@ -17,12 +17,14 @@
 //! | `owed` | what is owed beside what the cursor brings: snapshots, missed records, rates |
 //! | `inbound`, `commands` | what clients send, and doing it |
 //! | `subscribe`, `patterns`, `resume` | who joins which channel, when, and from where on |
+//! | `member` | what is kept for a subscriber |
 //! | `life` | birth, deadlines and end of a subscriber |
 //! | `tally` | one subscriber's ledger, in step with the shard's |
 //! | `census` | subscribers as the operator sees them, and closing one |
 //! | `departure` | seeing everyone off when the server ends |
 //! | `latency` | how old records are when they are drained, and sent |
 //! | `lapped` | what was lost when the publisher overtook the shard |
+//! | `shelf` | subscribers and cohorts by their numbers, where they never move |
 //! | `journal` | the log about clients, and its bound |
 
 use std::time::Duration;
@@ -45,10 +47,12 @@ mod lapped;
 mod latency;
 mod life;
 pub mod mailbox;
+mod member;
 mod owed;
 mod patterns;
 mod ready;
 mod resume;
+mod shelf;
 mod singles;
 pub mod stats;
 mod subscribe;

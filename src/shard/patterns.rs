@@ -31,7 +31,7 @@ impl Shard {
         let patterns = &wanted.patterns;
         let of = self.index.cohort(own);
         let new = patterns.iter().filter(|pattern| !self.index.has_pattern(own, pattern)).count();
-        check_at_most(of.patterns.len() + new, self.options.patterns_max, "patterns")?;
+        check_at_most(of.patterns().len() + new, self.options.patterns_max, "patterns")?;
         let joined_max = self.options.pattern_channels_max;
         // One more than could pass is enough to refuse.
         let enough = joined_max.saturating_add(of.slots.len()).saturating_add(chosen.len());
@@ -88,7 +88,7 @@ impl Shard {
         self.ledger.subscriptions += self.index.cohort(cohort).members.len() as u64;
         // What the slot's others were told, the ring does not tell again.
         if self.index.slot(slot).stale && !fault::is(Planted::PatternMissesState) {
-            for id in self.index.cohort(cohort).members.clone() {
+            for &id in &self.index.cohort(cohort).members.clone() {
                 self.say_stale(id, &info.name);
             }
         }
@@ -104,7 +104,7 @@ impl Shard {
             return true;
         }
         let expired: Vec<_> = self.index.joined(cohort, false).collect();
-        for id in self.index.cohort(cohort).members.clone() {
+        for &id in &self.index.cohort(cohort).members.clone() {
             self.withdraw(id, &expired);
             self.ledger.subscriptions -= expired.len() as u64;
         }
@@ -121,7 +121,7 @@ impl Shard {
         }
         let most = self.options.pattern_channels_max;
         let Err(fault) = check_at_most(most.saturating_add(1), most, "channels by patterns") else { return };
-        for id in self.index.cohort(cohort).members.clone() {
+        for &id in &self.index.cohort(cohort).members.clone() {
             self.ledger.requests_refused += 1;
             self.answer(id, &RequestId(None), &Outcome::Refused(&fault));
         }

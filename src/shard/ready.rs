@@ -19,9 +19,9 @@ pub(super) struct ReadyList {
     bell: Arc<Notify>,
 }
 
-/// One subscriber's waker: instead of a task each.
+/// What one subscriber is woken by: instead of a task each.
 #[derive(Debug)]
-struct Ear {
+pub(super) struct Ear {
     id: SubscriberId,
     listed: AtomicBool,
     list: Arc<ReadyList>,
@@ -32,9 +32,9 @@ impl ReadyList {
         Arc::new(Self { ears: SegQueue::new(), bell })
     }
 
-    /// A waker that lists this subscriber.
-    pub(super) fn waker(self: &Arc<Self>, id: SubscriberId) -> Waker {
-        Waker::from(Arc::new(Ear { id, listed: AtomicBool::new(false), list: Arc::clone(self) }))
+    /// What lists this subscriber.
+    pub(super) fn ear(self: &Arc<Self>, id: SubscriberId) -> Arc<Ear> {
+        Arc::new(Ear { id, listed: AtomicBool::new(false), list: Arc::clone(self) })
     }
 
     pub(super) fn pop(&self) -> Option<SubscriberId> {
@@ -49,17 +49,28 @@ impl ReadyList {
     }
 }
 
-impl Wake for Ear {
-    fn wake(self: Arc<Self>) {
+impl Ear {
+    /// What a socket wakes its subscriber by.
+    pub(super) fn waker(self: &Arc<Self>) -> Waker {
+        Waker::from(Arc::clone(self))
+    }
+
+    /// Lists its subscriber.
+    pub(super) fn speak(self: &Arc<Self>) {
         // ORDERING: AcqRel pairs with the store in `pop`; one lister wins.
         if !self.listed.swap(true, Ordering::AcqRel) {
-            let list = Arc::clone(&self.list);
-            list.ears.push(self);
-            list.bell.notify_one();
+            self.list.ears.push(Arc::clone(self));
+            self.list.bell.notify_one();
         }
+    }
+}
+
+impl Wake for Ear {
+    fn wake(self: Arc<Self>) {
+        self.speak();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        Arc::clone(self).wake();
+        self.speak();
     }
 }

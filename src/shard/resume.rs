@@ -263,7 +263,7 @@ impl Shard {
         self.has_backlog(id);
         let member = &mut self.members[id as usize];
         if std::mem::take(&mut member.deaf) {
-            member.ear.wake_by_ref();
+            member.ear.speak();
         }
     }
 }

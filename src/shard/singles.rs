@@ -7,7 +7,7 @@ use std::task::Context;
 
 use super::batch::Laid;
 use super::index::{CohortId, SubscriberId};
-use super::life::Life;
+use super::member::Life;
 use super::worker::Shard;
 use crate::fault::{self, Planted};
 use crate::subscriber::close::CloseReason;
@@ -81,7 +81,7 @@ impl Shard {
     pub(super) fn is_blocked(&mut self, id: SubscriberId) {
         let member = &mut self.members[id as usize];
         let Some(outbox) = member.outbox.as_mut() else { return };
-        let writable = member.socket.poll_writable(&mut Context::from_waker(&member.ear));
+        let writable = member.socket.poll_writable(&mut Context::from_waker(&member.ear.waker()));
         outbox.blocked = writable.is_pending();
         // A socket that took part of an offer still counts as writable until it refuses one.
         self.has_backlog(id);

@@ -82,6 +82,7 @@ impl Shard {
         let patterns = wanted.patterns.iter().cloned().zip(matches.counts.iter().copied()).collect();
         let (told, searches) = (Vec::with_capacity(chosen.len()), VecDeque::new());
         let mut joining = Joining { request, told, patterns, stale: Vec::new(), searches };
+        self.index.make_room(own, chosen.len());
         for choice in &chosen {
             self.join_named(id, own, choice, wanted, &mut joining);
         }

@@ -24,16 +24,56 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Records that had their fate.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.delivered + self.conflated + self.merged + self.dropped + self.withdrawn
+    }
+}
+
+/// The same, as it is kept: for most subscribers whatever matched was delivered.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    pub(super) matched: u64,
+    delivered: u64,
+    others: Option<Box<Others>>,
+}
+
+/// Fates that only those off the fast path know.
+#[derive(Clone, Copy, Debug, Default)]
+struct Others {
+    conflated: u64,
+    merged: u64,
+    dropped: u64,
+    withdrawn: u64,
+}
+
+impl Account {
     /// So many records went out on the fast path.
     pub(super) fn streamed(&mut self, records: u64) {
         self.matched += records;
         self.delivered += records;
     }
 
-    /// Records that had their fate.
-    #[must_use]
-    pub fn settled(&self) -> u64 {
-        self.delivered + self.conflated + self.merged + self.dropped + self.withdrawn
+    pub(super) fn tally(&self) -> Tally {
+        let Others { conflated, merged, dropped, withdrawn } =
+            self.others.as_deref().copied().unwrap_or_default();
+        Tally { matched: self.matched, delivered: self.delivered, conflated, merged, dropped, withdrawn }
+    }
+
+    pub(super) fn note(&mut self, fate: Fate, records: u64) {
+        if fate == Fate::Delivered {
+            self.delivered += records;
+        } else if records > 0 {
+            let others = self.others.get_or_insert_default();
+            *match fate {
+                Fate::Conflated => &mut others.conflated,
+                Fate::Merged => &mut others.merged,
+                Fate::Dropped => &mut others.dropped,
+                Fate::Withdrawn => &mut others.withdrawn,
+                Fate::Delivered => return,
+            } += records;
+        }
     }
 }
 
@@ -67,15 +107,14 @@ impl Shard {
 
     /// So many records that were due to a subscriber had this fate.
     pub(super) fn note(&mut self, id: SubscriberId, fate: Fate, records: u64) {
-        let (all, its) = (&mut self.ledger, &mut self.members[id as usize].tally);
-        let (all, its) = match fate {
-            Fate::Delivered => (&mut all.delivered, &mut its.delivered),
-            Fate::Conflated => (&mut all.conflated, &mut its.conflated),
-            Fate::Merged => (&mut all.merged, &mut its.merged),
-            Fate::Dropped => (&mut all.dropped, &mut its.dropped),
-            Fate::Withdrawn => (&mut all.withdrawn, &mut its.withdrawn),
-        };
-        *all += records;
-        *its += records;
+        let all = &mut self.ledger;
+        *match fate {
+            Fate::Delivered => &mut all.delivered,
+            Fate::Conflated => &mut all.conflated,
+            Fate::Merged => &mut all.merged,
+            Fate::Dropped => &mut all.dropped,
+            Fate::Withdrawn => &mut all.withdrawn,
+        } += records;
+        self.members[id as usize].tally.note(fate, records);
     }
 }

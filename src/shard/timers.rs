@@ -3,8 +3,24 @@
 //! Pure: time is an argument, in milliseconds since the shard's start. Owned by one shard's thread.
 //! Invariant: an entry comes out at the first `advance` to its deadline or later, once.
 
+use std::num::NonZeroU64;
+
 /// Milliseconds since the shard's start.
 pub(super) type Millis = u64;
+
+/// A time that may be missing at no cost: an `Option` of it is as large as the time alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment(NonZeroU64);
+
+impl Moment {
+    pub(super) fn at(ms: Millis) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(ms))
+    }
+
+    pub(super) fn ms(self) -> Millis {
+        self.0.get() - 1
+    }
+}
 
 /// A part of a span that differs from subscriber to subscriber. Serials are dense, so a multiplicative hash spreads them evenly.
 pub(super) fn part_of(serial: u32, span: Millis) -> Millis {

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slab::Slab;
 use tokio::sync::Notify;
 
 use super::Options;
@@ -21,9 +20,10 @@ use super::index::{CohortId, Index, SlotId, SubscriberId};
 use super::journal::Journal;
 use super::lapped::Walk;
 use super::latency::Latency;
-use super::life::Member;
 use super::mailbox::{self, Errand, Letter, Mailbox, Post};
+use super::member::Member;
 use super::ready::ReadyList;
+use super::shelf::Shelf;
 use super::stats::{Ledger, Stats};
 use super::timers::{Millis, Wheel};
 use crate::channel::Catalogue;
@@ -97,7 +97,7 @@ pub struct Shard {
     pub(super) latency: Latency,
     pub(super) journal: Journal,
     pub(super) ready: Arc<ReadyList>,
-    pub(super) members: Slab<Member>,
+    pub(super) members: Shelf<Member>,
     /// Rises with each subscriber, timer and torn frame, so that what outlives them is told apart.
     pub(super) serial: u32,
     pub(super) index: Index,
@@ -109,8 +109,8 @@ pub struct Shard {
     pub(super) aside: usize,
     /// Whose frames are torn, oldest first; those finished since are passed over, and swept out before they are many.
     pub(super) torn: VecDeque<(SubscriberId, u32)>,
-    /// Cohorts of one that changed lately, by the time they are looked at again; each stands here once.
-    pub(super) restless: VecDeque<(Millis, SubscriberId)>,
+    /// Cohorts of one that changed lately, by the time they are looked at again (its low half); each stands here once.
+    pub(super) restless: VecDeque<(u32, SubscriberId)>,
     /// To be ended when the cycle is over.
     pub(super) condemned: Vec<(SubscriberId, CloseReason)>,
     /// `every` channels of which records were lost, until the cycle is over.
@@ -149,6 +149,11 @@ pub(super) struct Buffers {
 /// Bytes read from a client at once.
 const INBOUND_BYTES: usize = 64 * 1024;
 
+/// Milliseconds until a time of which the low half is known: one that has passed, or is at most 24 days ahead.
+fn until(low: u32, now: Millis) -> Millis {
+    Millis::try_from(low.wrapping_sub(now as u32).cast_signed()).unwrap_or(0)
+}
+
 impl Shard {
     /// A shard without subscribers. `epoch` names the numbering of sequences.
     #[must_use]
@@ -177,7 +182,7 @@ impl Shard {
             ledger: Ledger::default(),
             latency: Latency::default(),
             journal: Journal::default(),
-            members: Slab::new(),
+            members: Shelf::default(),
             serial: 0,
             index: Index::default(),
             fanout: Fanout::default(),
@@ -303,14 +308,16 @@ impl Shard {
             Some(changed_since) => *changed_since = true,
             unrest @ None => {
                 *unrest = Some(false);
-                self.restless.push_back((self.now + STILL_MS, id));
+                self.restless.push_back(((self.now + STILL_MS) as u32, id));
             }
         }
     }
 
     fn merge_still(&mut self) {
+        let now = self.now;
         for _ in 0..MERGES_A_TURN {
-            let Some((_, id)) = self.restless.pop_front_if(|&mut (at, _)| at <= self.now) else { return };
+            let is_due = |&mut (at, _): &mut _| until(at, now) == 0;
+            let Some((_, id)) = self.restless.pop_front_if(is_due) else { return };
             // One who has the number of a subscriber that is gone is looked at early, and merges early.
             let Some(member) = self.members.get_mut(id as usize) else { continue };
             if member.unrest.take() == Some(true) {
@@ -365,8 +372,7 @@ impl Shard {
     /// Milliseconds until something is due.
     pub(super) fn sleeps_ms(&self) -> Millis {
         let until_timer = self.wheel.idle_for(SLEEP_MAX_MS);
-        let until_merge =
-            self.restless.front().map_or(SLEEP_MAX_MS, |(at, _)| at.saturating_sub(self.now).max(1));
+        let until_merge = self.restless.front().map_or(SLEEP_MAX_MS, |&(at, _)| until(at, self.now).max(1));
         until_timer.min(until_merge)
     }
 

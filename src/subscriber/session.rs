@@ -14,20 +14,15 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// A token bucket; counts thousandths of a message, so that a millisecond is worth a whole number.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    level: u32,
-    at_ms: u64,
-}
-
 /// One subscriber's conversation.
 pub struct Session {
     /// Who reads and answers its messages.
     pub dialect: &'static dyn Dialect,
     /// Its frames, as far as they came.
     pub decoder: Decoder,
-    bucket: Bucket,
+    /// Its token bucket, as the time at which that is full again. The clock counts thousandths of a message at the average rate, so
+    /// that a millisecond is worth a whole number.
+    full_at: u64,
 }
 
 impl std::fmt::Debug for Session {
@@ -37,22 +32,21 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// A conversation that begins now, with a full bucket.
+    /// A conversation that begins, with a full bucket.
     #[must_use]
-    pub fn new(dialect: &'static dyn Dialect, rate: Rate, now_ms: u64) -> Self {
-        let bucket = Bucket { level: rate.burst.saturating_mul(1000), at_ms: now_ms };
-        Self { dialect, decoder: Decoder::default(), bucket }
+    pub fn new(dialect: &'static dyn Dialect) -> Self {
+        Self { dialect, decoder: Decoder::default(), full_at: 0 }
     }
 
-    /// Takes one message from the bucket; false: it came faster than the rate allows.
+    /// Takes one message from the bucket; false: it came faster than the rate, which is always the same, allows.
     pub fn admit(&mut self, rate: Rate, now_ms: u64) -> bool {
-        let since = u32::try_from(now_ms.saturating_sub(self.bucket.at_ms)).unwrap_or(u32::MAX);
-        let full = rate.burst.saturating_mul(1000);
-        self.bucket.level = self.bucket.level.saturating_add(since.saturating_mul(rate.per_second)).min(full);
-        self.bucket.at_ms = now_ms;
-        let left = self.bucket.level.checked_sub(1000);
-        self.bucket.level = left.unwrap_or(self.bucket.level);
-        left.is_some()
+        let now = now_ms.saturating_mul(u64::from(rate.per_second));
+        let taken = self.full_at.saturating_sub(now) + 1000;
+        let has_room = taken <= u64::from(rate.burst) * 1000;
+        if has_room {
+            self.full_at = now.saturating_add(taken);
+        }
+        has_room
     }
 }
 
@@ -63,7 +57,7 @@ mod tests {
     #[test]
     fn a_burst_passes_and_then_the_rate() {
         let rate = Rate { per_second: 5, burst: 50 };
-        let mut session = Session::new(crate::dialect::ALL[0], rate, 0);
+        let mut session = Session::new(crate::dialect::ALL[0]);
         assert_eq!((0..60).filter(|_| session.admit(rate, 0)).count(), 50);
         assert!(!session.admit(rate, 199));
         assert!(session.admit(rate, 200));

@@ -31,8 +31,8 @@ pub enum Connection {
 pub enum Socket {
     /// Plain TCP.
     Tcp(TcpStream),
-    /// A pipe to the front, which answers the client by HTTP.
-    Pipe(UnixStream),
+    /// A pipe to the front, which answers the client by HTTP. Boxed, so that it makes no other larger: there are few.
+    Pipe(Box<UnixStream>),
     /// In memory, for who drives the shard.
     #[cfg(feature = "drive")]
     Sim(super::sim::SimPipe),
@@ -54,7 +54,7 @@ impl Socket {
             Connection::Pipe(socket) => {
                 // The nearest that a pipe has: what waits in it is what the front has not taken.
                 SockRef::from(&socket).set_send_buffer_size(notsent_lowat_bytes as usize)?;
-                UnixStream::from_std(socket).map(Self::Pipe)
+                UnixStream::from_std(socket).map(|stream| Self::Pipe(Box::new(stream)))
             }
             #[cfg(feature = "drive")]
             Connection::Sim(pipe) => Ok(Self::Sim(pipe)),
@@ -124,7 +124,7 @@ impl Socket {
         // It fails where the peer is gone, which the next read tells.
         let _ = match self {
             Self::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
-            Self::Pipe(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
+            Self::Pipe(stream) => SockRef::from(&**stream).shutdown(Shutdown::Write),
             // Its client stops reading at the close frame.
             #[cfg(feature = "drive")]
             Self::Sim(_) => Ok(()),

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use slab::Slab;
 
+use super::members::Members;
 use super::{CohortId, Index, PatternId, SlotId, SubscriberId};
 use crate::channel::{ChannelName, ChannelPattern};
 use crate::dialect::Shape;
+use crate::shard::shelf::Shelf;
 
 /// Subscribers whose bytes are gathered once.
 #[derive(Debug)]
@@ -19,15 +20,21 @@ pub(in crate::shard) struct Cohort {
     pub(in crate::shard) shape: Shape,
     /// Sorted.
     pub(in crate::shard) slots: Vec<SlotId>,
-    pub(in crate::shard) members: Vec<SubscriberId>,
-    /// Sorted. Each pattern stands here once, at one rate.
-    pub(in crate::shard) patterns: Vec<PatternId>,
-    /// Of its slots, those asked for by name; sorted. Without patterns all of them are, and this is empty.
-    named: Vec<SlotId>,
+    pub(in crate::shard) members: Members,
+    by_pattern: Option<Box<ByPattern>>,
     /// Its members were told that their patterns match more than they may join.
     pub(in crate::shard) is_overfull: bool,
     /// Stands in `by_key`, so that others may merge into it.
     open: bool,
+}
+
+/// What a cohort with patterns has beside the slots: few have any.
+#[derive(Clone, Debug, Default, Hash, PartialEq, Eq)]
+struct ByPattern {
+    /// Sorted, and never empty. Each pattern stands here once, at one rate.
+    patterns: Vec<PatternId>,
+    /// Of its slots, those asked for by name; sorted. Without patterns all of them are.
+    named: Vec<SlotId>,
 }
 
 impl Cohort {
@@ -35,22 +42,26 @@ impl Cohort {
         Self {
             shape,
             slots: Vec::new(),
-            members: vec![subscriber],
-            patterns: Vec::new(),
-            named: Vec::new(),
+            members: Members::One(subscriber),
+            by_pattern: None,
             is_overfull: false,
             open: false,
         }
     }
 
+    /// Sorted. Each pattern stands here once, at one rate.
+    pub(in crate::shard) fn patterns(&self) -> &[PatternId] {
+        self.by_pattern.as_ref().map_or(&[], |by| &by.patterns)
+    }
+
     /// Whether a slot of its was asked for by name.
     pub(in crate::shard) fn is_named(&self, slot: SlotId) -> bool {
-        self.patterns.is_empty() || self.named.binary_search(&slot).is_ok()
+        self.by_pattern.as_ref().is_none_or(|by| by.named.binary_search(&slot).is_ok())
     }
 
     /// How many of its slots were asked for by name.
     pub(in crate::shard) fn named_len(&self) -> usize {
-        if self.patterns.is_empty() { self.slots.len() } else { self.named.len() }
+        self.by_pattern.as_ref().map_or(self.slots.len(), |by| by.named.len())
     }
 
     /// How many of its slots only patterns have joined.
@@ -62,8 +73,9 @@ impl Cohort {
 /// Every cohort of a shard.
 #[derive(Debug, Default)]
 pub(super) struct Cohorts {
-    slab: Slab<Cohort>,
-    by_key: HashMap<u64, CohortId, RandomState>,
+    shelf: Shelf<Cohort>,
+    /// By half a hash, which saves memory: one in four billion finds another cohort there, and stays by itself.
+    by_key: HashMap<u32, CohortId, RandomState>,
     hasher: RandomState,
 }
 
@@ -85,11 +97,11 @@ fn take_out(list: &mut Vec<u32>, item: u32) -> bool {
 
 impl Index {
     pub(in crate::shard) fn cohort(&self, cohort: CohortId) -> &Cohort {
-        &self.cohorts.slab[cohort as usize]
+        &self.cohorts.shelf[cohort as usize]
     }
 
     pub(in crate::shard) fn cohorts_len(&self) -> usize {
-        self.cohorts.slab.len()
+        self.cohorts.shelf.len()
     }
 
     pub(in crate::shard) fn has_slot(&self, cohort: CohortId, slot: SlotId) -> bool {
@@ -113,12 +125,12 @@ impl Index {
     pub(in crate::shard) fn is_rated(&self, cohort: CohortId) -> bool {
         let of = self.cohort(cohort);
         of.slots.iter().any(|&slot| self.slot(slot).every_ms > 0)
-            || of.patterns.iter().any(|&pattern| self.patterns.every_ms(pattern) > 0)
+            || of.patterns().iter().any(|&pattern| self.patterns.every_ms(pattern) > 0)
     }
 
     /// A cohort of one without channels.
     pub(in crate::shard) fn admit(&mut self, subscriber: SubscriberId, shape: Shape) -> CohortId {
-        self.cohorts.slab.insert(Cohort::new(shape, subscriber)) as CohortId
+        self.cohorts.shelf.insert(Cohort::new(shape, subscriber)) as CohortId
     }
 
     /// Takes one member out of its cohort into a cohort of one that may be edited in place. A cohort of one is that already.
@@ -127,29 +139,28 @@ impl Index {
             self.close(cohort);
             return cohort;
         }
-        let id = self.cohorts.slab.vacant_key() as CohortId;
-        let from = &mut self.cohorts.slab[cohort as usize];
-        from.members.retain(|&member| member != subscriber);
+        let id = self.cohorts.shelf.vacant_key() as CohortId;
+        let from = &mut self.cohorts.shelf[cohort as usize];
+        from.members.leave(subscriber);
         let own = Cohort {
             slots: from.slots.clone(),
-            patterns: from.patterns.clone(),
-            named: from.named.clone(),
+            by_pattern: from.by_pattern.clone(),
             is_overfull: from.is_overfull,
             ..Cohort::new(from.shape, subscriber)
         };
         for &slot in &own.slots {
             self.slots[slot as usize].enlist(id, own.shape);
         }
-        for &pattern in &own.patterns {
+        for &pattern in own.patterns() {
             self.patterns.enlist(pattern, id);
         }
-        self.cohorts.slab.insert(own);
+        self.cohorts.shelf.insert(own);
         id
     }
 
     /// No longer open for others to merge into; whether it was.
     fn close(&mut self, cohort: CohortId) -> bool {
-        let was_open = std::mem::take(&mut self.cohorts.slab[cohort as usize].open);
+        let was_open = std::mem::take(&mut self.cohorts.shelf[cohort as usize].open);
         if was_open {
             let key = self.key(cohort);
             self.cohorts.by_key.remove(&key);
@@ -157,12 +168,17 @@ impl Index {
         was_open
     }
 
+    /// So many slots are about to be added to a cohort: room for just those, as most stay with what they first asked for.
+    pub(in crate::shard) fn make_room(&mut self, cohort: CohortId, slots: usize) {
+        self.cohorts.shelf[cohort as usize].slots.reserve_exact(slots);
+    }
+
     /// Adds a slot to a cohort, for all its members; false: it had it. By name or, else, because a pattern matches.
     pub(in crate::shard) fn add(&mut self, cohort: CohortId, slot: SlotId, by_name: bool) -> bool {
         let was_open = self.close(cohort);
-        let of = &mut self.cohorts.slab[cohort as usize];
-        if by_name && !of.patterns.is_empty() {
-            insert(&mut of.named, slot);
+        let of = &mut self.cohorts.shelf[cohort as usize];
+        if by_name && let Some(by) = &mut of.by_pattern {
+            insert(&mut by.named, slot);
         }
         let is_new = insert(&mut of.slots, slot);
         if is_new {
@@ -175,8 +191,10 @@ impl Index {
     /// Takes a slot from a cohort, for all its members; false: it had none such.
     pub(in crate::shard) fn remove(&mut self, cohort: CohortId, slot: SlotId) -> bool {
         let was_open = self.close(cohort);
-        let of = &mut self.cohorts.slab[cohort as usize];
-        take_out(&mut of.named, slot);
+        let of = &mut self.cohorts.shelf[cohort as usize];
+        if let Some(by) = &mut of.by_pattern {
+            take_out(&mut by.named, slot);
+        }
         let had = take_out(&mut of.slots, slot);
         if had {
             of.is_overfull = false;
@@ -194,7 +212,7 @@ impl Index {
         }
         let key = self.key(cohort);
         let opened = *self.cohorts.by_key.entry(key).or_insert(cohort);
-        self.cohorts.slab[cohort as usize].open = opened == cohort;
+        self.cohorts.shelf[cohort as usize].open = opened == cohort;
     }
 
     /// Adds a pattern at a rate to a cohort of one, in the place of the same pattern at another rate.
@@ -205,22 +223,21 @@ impl Index {
         every_ms: u32,
     ) {
         let id = self.patterns.intern(pattern, every_ms);
-        let of = &mut self.cohorts.slab[cohort as usize];
-        if of.patterns.is_empty() {
-            of.named.clone_from(&of.slots);
-        }
-        if insert(&mut of.patterns, id) {
+        let old = self.patterns_named(cohort, pattern).find(|&other| other != id);
+        let Cohort { by_pattern, slots, .. } = &mut self.cohorts.shelf[cohort as usize];
+        let by = by_pattern
+            .get_or_insert_with(|| Box::new(ByPattern { patterns: Vec::new(), named: slots.clone() }));
+        if insert(&mut by.patterns, id) {
             self.patterns.enlist(id, cohort);
         }
-        let old = self.patterns_named(cohort, pattern).find(|&other| other != id);
         if let Some(old) = old {
-            take_out(&mut self.cohorts.slab[cohort as usize].patterns, old);
+            take_out(&mut by.patterns, old);
             self.patterns.strike(old, cohort);
         }
     }
 
     fn patterns_named(&self, cohort: CohortId, pattern: &ChannelPattern) -> impl Iterator<Item = PatternId> {
-        let mut ids = self.cohort(cohort).patterns.iter().copied();
+        let mut ids = self.cohort(cohort).patterns().iter().copied();
         std::iter::from_fn(move || ids.find(|&id| self.patterns.pattern(id) == pattern))
     }
 
@@ -230,18 +247,18 @@ impl Index {
 
     /// The patterns of a cohort, as they were written.
     pub(in crate::shard) fn patterns_of(&self, cohort: CohortId) -> impl Iterator<Item = &ChannelPattern> {
-        self.cohort(cohort).patterns.iter().map(|&id| self.patterns.pattern(id))
+        self.cohort(cohort).patterns().iter().map(|&id| self.patterns.pattern(id))
     }
 
     /// Takes a pattern from a cohort of one. What only it joined must have left before: without patterns all is named.
     pub(in crate::shard) fn remove_pattern(&mut self, cohort: CohortId, pattern: &ChannelPattern) {
         let Some(id) = self.patterns_named(cohort, pattern).next() else { return };
-        let of = &mut self.cohorts.slab[cohort as usize];
-        take_out(&mut of.patterns, id);
+        let of = &mut self.cohorts.shelf[cohort as usize];
         of.is_overfull = false;
-        if of.patterns.is_empty() {
-            of.named.clear();
-        }
+        of.by_pattern.take_if(|by| {
+            take_out(&mut by.patterns, id);
+            by.patterns.is_empty()
+        });
         self.patterns.strike(id, cohort);
     }
 
@@ -252,7 +269,7 @@ impl Index {
         name: &ChannelName,
         without: Option<&ChannelPattern>,
     ) -> Option<u32> {
-        let patterns = self.cohort(cohort).patterns.iter().copied();
+        let patterns = self.cohort(cohort).patterns().iter().copied();
         let others = patterns.filter(|&id| Some(self.patterns.pattern(id)) != without);
         let matching = others.filter(|&id| self.patterns.pattern(id).matches(name));
         matching.map(|id| self.patterns.every_ms(id)).min()
@@ -265,17 +282,19 @@ impl Index {
 
     /// A slot of a cohort of one is no longer asked for by name, but a pattern matches.
     pub(in crate::shard) fn unname(&mut self, cohort: CohortId, slot: SlotId) {
-        take_out(&mut self.cohorts.slab[cohort as usize].named, slot);
+        if let Some(by) = &mut self.cohorts.shelf[cohort as usize].by_pattern {
+            take_out(&mut by.named, slot);
+        }
     }
 
     /// Its members were told that their patterns match more than they may join; false: before already.
     pub(in crate::shard) fn set_overfull(&mut self, cohort: CohortId) -> bool {
-        !std::mem::replace(&mut self.cohorts.slab[cohort as usize].is_overfull, true)
+        !std::mem::replace(&mut self.cohorts.shelf[cohort as usize].is_overfull, true)
     }
 
     /// Records shall look like this to a cohort of one.
     pub(in crate::shard) fn set_shape(&mut self, cohort: CohortId, shape: Shape) {
-        let of = &mut self.cohorts.slab[cohort as usize];
+        let of = &mut self.cohorts.shelf[cohort as usize];
         for &slot in &of.slots {
             let takers = &mut self.slots[slot as usize].takers;
             takers[of.shape.index()] -= 1;
@@ -287,12 +306,12 @@ impl Index {
     /// Takes a cohort of one, with its member, out of the index.
     pub(in crate::shard) fn dissolve(&mut self, cohort: CohortId) {
         self.close(cohort);
-        let gone = self.cohorts.slab.remove(cohort as usize);
-        for slot in gone.slots {
+        let Some(gone) = self.cohorts.shelf.remove(cohort as usize) else { return };
+        for &slot in &gone.slots {
             self.slots[slot as usize].strike(cohort, gone.shape);
             self.release(slot);
         }
-        for pattern in gone.patterns {
+        for &pattern in gone.patterns() {
             self.patterns.strike(pattern, cohort);
         }
     }
@@ -303,7 +322,7 @@ impl Index {
         let key = self.key(cohort);
         let Some(&into) = self.cohorts.by_key.get(&key) else {
             self.cohorts.by_key.insert(key, cohort);
-            self.cohorts.slab[cohort as usize].open = true;
+            self.cohorts.shelf[cohort as usize].open = true;
             return cohort;
         };
         if into == cohort || !self.alike(into, cohort) {
@@ -311,21 +330,30 @@ impl Index {
         }
         let members = self.cohort(cohort).members.clone();
         self.dissolve(cohort);
-        self.cohorts.slab[into as usize].members.extend(members);
+        self.cohorts.shelf[into as usize].members.join(&members);
         into
     }
 
     // Two cohorts of one key that are not alike are a collision of the hash: the second stays by itself.
     fn alike(&self, one: CohortId, other: CohortId) -> bool {
         let (one, other) = (self.cohort(one), self.cohort(other));
-        one.shape == other.shape
-            && one.slots == other.slots
-            && one.patterns == other.patterns
-            && one.named == other.named
+        one.shape == other.shape && one.slots == other.slots && one.by_pattern == other.by_pattern
     }
 
-    fn key(&self, cohort: CohortId) -> u64 {
+    fn key(&self, cohort: CohortId) -> u32 {
         let of = self.cohort(cohort);
-        self.cohorts.hasher.hash_one((of.shape, &of.slots, &of.patterns, &of.named))
+        self.cohorts.hasher.hash_one((of.shape, &of.slots, &of.by_pattern)) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::shelf::Place;
+
+    /// Part of what a connection is promised to cost at most: see `member`. Most cohorts are of one.
+    #[test]
+    fn a_cohort_is_not_larger_than_it_was_decided_to_be() {
+        assert!(size_of::<Place<Cohort>>() <= 64);
     }
 }

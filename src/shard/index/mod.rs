@@ -6,6 +6,7 @@
 //! `cohorts` holds the subscribers of the same slots, `patterns` what they asked for by patterns.
 
 mod cohorts;
+mod members;
 mod patterns;
 
 use std::collections::HashMap;

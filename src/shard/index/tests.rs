@@ -320,7 +320,7 @@ impl Pair {
         for (who, &cohort) in &self.cohorts {
             let of = self.index.cohort(cohort);
             assert!(of.members.contains(who));
-            assert_eq!(of.patterns.len(), self.naive[who].patterns.len());
+            assert_eq!(of.patterns().len(), self.naive[who].patterns.len());
             assert_eq!(of.named_len(), self.naive[who].named.len() + self.naive[who].aliases.len());
         }
     }

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use super::*;
+use crate::shard::timers::Moment;
 
 /// A frame of so many bytes was torn for a subscriber off the fast path.
 fn tear(bench: &mut Bench, id: u32, bytes: usize) {
@@ -146,7 +147,7 @@ fn pongs_inside_a_message_give_it_no_more_time() {
     }
     let since = bench.shard.members[FIRST as usize].partial_since;
     for _ in 0..3 {
-        bench.shard.members[FIRST as usize].unanswered_since = Some(0);
+        bench.shard.members[FIRST as usize].unanswered_since = Some(Moment::at(0));
         client.write_all(pong).unwrap();
         while bench.shard.members[FIRST as usize].unanswered_since.is_some() {
             bench.turn();
@@ -177,7 +178,7 @@ fn a_shard_that_was_held_up_reads_pongs_before_it_judges() {
     client.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).unwrap();
     bench.turn_after(200_000);
     let asked = bench.shard.members[FIRST as usize].unanswered_since;
-    assert_eq!(asked, Some(bench.now), "its pong was read, and it is asked again");
+    assert_eq!(asked, Some(Moment::at(bench.now)), "its pong was read, and it is asked again");
     assert_eq!(bench.shard.ledger.closed[CloseReason::PongTimeout.index()], 0);
     bench.turn_after(5001);
     assert_eq!(bench.shard.ledger.closed[CloseReason::PongTimeout.index()], 1);

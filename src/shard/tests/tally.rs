@@ -7,8 +7,9 @@ use std::io::Write as _;
 use proptest::prelude::*;
 
 use super::super::census::{Query, Sort};
-use super::super::life::Life;
+use super::super::member::Life;
 use super::*;
+use crate::shard::tally::Fate;
 use crate::subscriber::outbox::Pace;
 
 const CHANNELS: [&str; 3] = ["a@trade", "b@ticker", "c@ticker"];
@@ -47,8 +48,8 @@ fn read(client: &mut TcpStream, bytes: usize) {
 fn assert_each_adds_up(bench: &Bench) {
     let shard = &bench.shard;
     let mut sum = Tally::default();
-    for (id, member) in &shard.members {
-        let of = member.tally;
+    for (id, member) in shard.members.iter() {
+        let of = member.tally.tally();
         if matches!(member.life, Life::Open) {
             let pending = member.outbox.as_ref().map_or(0, |outbox| outbox.pending());
             assert_eq!(of.matched, of.settled() + pending, "subscriber {id}: {of:?}");
@@ -132,7 +133,7 @@ fn the_census_knows_who_waits_longest() {
         outbox.newest(0, 0, 1, Pace { every_ms: 0, now: 900 });
         bench.shard.ledger.pending += 2;
     }
-    bench.shard.members[3].tally.conflated = 7;
+    bench.shard.members[3].tally.note(Fate::Conflated, 7);
     let first = |bench: &Bench, sort, limit| {
         let mut rows = bench.shard.census(Query { sort, limit });
         rows.sort_by_key(|row| std::cmp::Reverse(row.key));
