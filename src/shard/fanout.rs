@@ -19,6 +19,9 @@ pub(super) const DRAINED_MAX: usize = Place::MAX as usize / 2;
 /// Where something drained stands in its cycle. Small, for there is one for each frame that a cohort gets.
 type Place = u16;
 
+/// Lanes that there is room for from the beginning. Untouched memory costs nothing; what growth by doubling would leave behind does.
+const LANES_AT_FIRST: usize = 16 * 1024;
+
 /// Something drained in this cycle that somebody here gets: what is needed to find the rest for one that was cut off.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drained {
@@ -156,7 +159,7 @@ impl Default for Fanout {
             notices: Vec::new(),
             dirty: Vec::new(),
             is_backwards: false,
-            lanes: Vec::new(),
+            lanes: Vec::with_capacity(LANES_AT_FIRST),
             blocks: Vec::new(),
             appended: 0,
             lane_bytes_max: 0,
