@@ -5,20 +5,23 @@
 //!
 //! `check` follows what subscribers are promised, `figures` measures what it costs.
 //!
-//! `payload`, `frame`, `order`, `latency`, `schedule`, `search` and `verdict` are pure; `feed`,
-//! `swarm`, `peers` and `server` touch sockets and processes; `step` and `limit` measure with them, `run` and others put together.
+//! `payload`, `frame`, `mqtt`, `order`, `latency`, `schedule`, `search` and `verdict` are pure; `feed`,
+//! `swarm`, `peers`, `daemon` and `server` touch sockets and processes; `step` and `limit` measure with them, `run` and others put together.
 
 mod check;
 mod clock;
+mod daemon;
 mod feed;
 mod figures;
 mod frame;
 mod idle;
 mod latency;
 mod limit;
+mod mqtt;
 mod order;
 mod payload;
 mod peers;
+mod process_tree;
 mod run;
 mod scenario;
 mod schedule;
@@ -57,6 +60,12 @@ enum Tool {
     CheckReader(check::ReaderArguments),
     /// Measure what keeping the promises costs
     Figures(figures::FiguresArguments),
+    /// Peer: a daemon of a Debian package, configured for speed
+    #[command(hide = true)]
+    Daemon(daemon::DaemonArguments),
+    /// A program that ends with the process that started it
+    #[command(hide = true)]
+    WithParent(daemon::WithParentArguments),
     /// Peer: a bare epoll loop that sends prepared frames (the roof)
     Bare(peers::PeerArguments),
     /// Peer: a task and a queue a connection over fastwebsockets
@@ -72,6 +81,8 @@ fn main() -> ExitCode {
         Tool::Check(arguments) => check::main(&arguments),
         Tool::CheckReader(arguments) => check::reader_main(&arguments),
         Tool::Figures(arguments) => figures::main(&arguments),
+        Tool::Daemon(arguments) => daemon::main(&arguments),
+        Tool::WithParent(arguments) => daemon::with_parent(&arguments),
         Tool::Bare(arguments) => peers::bare::main(&arguments),
         Tool::Obvious(arguments) => peers::obvious::main(&arguments),
     };

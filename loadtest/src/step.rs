@@ -38,7 +38,7 @@ pub(crate) struct StepOptions {
     /// Bytes of a payload
     #[arg(long, default_value_t = 200, value_parser = payload_bytes)]
     pub(crate) bytes: usize,
-    /// What the subscribers speak; the peers speak `binance` only
+    /// What the subscribers speak to servers behind the line protocol; the other peers have a dialect each
     #[arg(long, value_enum, default_value_t = Dialect::Binance)]
     pub(crate) dialect: Dialect,
     /// Parse one connection in so many; count the others by bytes
@@ -80,8 +80,8 @@ pub(crate) fn measure(
     options: &StepOptions,
 ) -> io::Result<Step> {
     let server = Server::start(&target.command, options.server_core)?;
-    let mut swarm = Swarm::connect(&swarm_arguments(scenario, &server, options))?;
-    let publish = feed_arguments(scenario, rate, &server, options);
+    let mut swarm = Swarm::connect(&swarm_arguments(scenario, &server, target, options))?;
+    let publish = feed_arguments(scenario, rate, &server, target, options);
     let (published, done) = (AtomicU64::new(0), AtomicBool::new(false));
     let mut watch = Watch { server: &server, published: &published, done: &done, usage: Vec::new() };
     let (report, fed) = thread::scope(|scope| {
@@ -122,7 +122,12 @@ impl Observer for Watch<'_> {
     }
 }
 
-fn swarm_arguments(scenario: &Scenario, server: &Server, options: &StepOptions) -> SwarmArguments {
+fn swarm_arguments(
+    scenario: &Scenario,
+    server: &Server,
+    target: &Target,
+    options: &StepOptions,
+) -> SwarmArguments {
     SwarmArguments {
         to: server.subscribers,
         subscribers: scenario.subscribers,
@@ -133,7 +138,7 @@ fn swarm_arguments(scenario: &Scenario, server: &Server, options: &StepOptions) 
         seconds: options.seconds,
         warmup: options.warmup,
         wait: 10.0,
-        dialect: options.dialect,
+        dialect: target.dialect.unwrap_or(options.dialect),
         by_url: false,
         seed: options.seed,
         parse_one_in: if scenario.is_latency { 1 } else { options.parse_one_in },
@@ -141,7 +146,13 @@ fn swarm_arguments(scenario: &Scenario, server: &Server, options: &StepOptions) 
     }
 }
 
-fn feed_arguments(scenario: &Scenario, rate: f64, server: &Server, options: &StepOptions) -> FeedArguments {
+fn feed_arguments(
+    scenario: &Scenario,
+    rate: f64,
+    server: &Server,
+    target: &Target,
+    options: &StepOptions,
+) -> FeedArguments {
     FeedArguments {
         to: server.ingest,
         channels: scenario.channels,
@@ -151,6 +162,7 @@ fn feed_arguments(scenario: &Scenario, rate: f64, server: &Server, options: &Ste
         seed: options.seed,
         kind: "trade".to_owned(),
         tick_us: 250,
+        protocol: target.feed,
     }
 }
 

@@ -3,11 +3,11 @@
 //! Pure. Must not decode JSON: an answer is known by a few bytes that a record cannot hold.
 //! Invariant: the same seed gives the same channels to the same subscriber.
 
-use crate::{frame, payload};
+use crate::{frame, mqtt, payload};
 use clap::ValueEnum;
 use fastrand::Rng;
 
-/// How the server frames records; the three that the tools speak.
+/// How the server frames records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dialect {
     /// Payloads alone, over `/ws`
@@ -16,6 +16,12 @@ pub(crate) enum Dialect {
     Combined,
     /// Tapecast's own, over `/v1/ws`
     Native,
+    /// nchan's: payloads alone, the channels in the URL
+    Nchan,
+    /// NATS, whose protocol's bytes are cut into frames anywhere
+    Nats,
+    /// MQTT 3.1.1, whose packets are cut into frames anywhere
+    Mqtt,
 }
 
 /// What a text frame that is no record means to a subscriber who waits.
@@ -30,48 +36,72 @@ impl Dialect {
     /// Bytes after the payload in a record's frame.
     pub(crate) fn tail_bytes(self) -> usize {
         match self {
-            Self::Binance => 0,
+            Self::Binance | Self::Nchan | Self::Nats | Self::Mqtt => 0,
             Self::Combined | Self::Native => 1,
         }
     }
 
-    /// Bytes on the wire of every record's frame; `None` where its numbers change the length.
+    /// Bytes on the wire of every record's frame; `None` where its numbers change the length, or a frame
+    /// may hold several.
     pub(crate) fn record_wire_bytes(self, kind: &str, payload_bytes: usize) -> Option<usize> {
         let text = match self {
-            Self::Binance => payload_bytes,
+            Self::Binance | Self::Nchan => payload_bytes,
             Self::Combined => {
                 r#"{"stream":"","data":}"#.len() + payload::channel_name_bytes(kind) + payload_bytes
             }
-            Self::Native => return None,
+            // Mosquitto gives each packet a frame of its own.
+            Self::Mqtt => mqtt::publish_bytes(payload::channel_name_bytes(kind), payload_bytes),
+            Self::Native | Self::Nats => return None,
         };
         Some(frame::head_bytes(text) + text)
     }
 
+    /// Whether the channels can be named in the URL only.
+    pub(crate) fn is_by_url(self) -> bool {
+        self == Self::Nchan
+    }
+
     /// The upgrade request; with `by_url` it names the channels as well.
     pub(crate) fn request(self, host: &str, by_url: Option<&[String]>) -> String {
-        let names = by_url.map(|names| names.join("/"));
+        let separator = if self == Self::Nchan { "," } else { "/" };
+        let names = by_url.map(|names| names.join(separator));
         let path = match (self, names) {
             (Self::Binance, Some(names)) => format!("/ws/{names}"),
             (Self::Binance, None) => "/ws".to_owned(),
             (Self::Combined, Some(names)) => format!("/stream?streams={names}"),
             (Self::Combined, None) => "/stream".to_owned(),
             (Self::Native, _) => "/v1/ws".to_owned(),
+            (Self::Nchan, names) => format!("/sub/{}", names.unwrap_or_default()),
+            (Self::Nats | Self::Mqtt, _) => "/".to_owned(),
         };
+        let protocol = if self == Self::Mqtt { "Sec-WebSocket-Protocol: mqtt\r\n" } else { "" };
         format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{protocol}\r\n"
         )
     }
 
-    /// The message that subscribes to `names`.
-    pub(crate) fn subscribe(self, names: &[String]) -> String {
+    /// The frame that subscribes to `names`, masked; empty where the URL said it.
+    pub(crate) fn subscribe(self, names: &[String]) -> Vec<u8> {
+        let (opcode, message) = match self {
+            Self::Binance | Self::Combined | Self::Native => (frame::TEXT, self.subscribe_text(names)),
+            Self::Nats => (frame::BINARY, nats_subscribe(names).into_bytes()),
+            Self::Mqtt => (frame::BINARY, mqtt_subscribe(names)),
+            Self::Nchan => return Vec::new(),
+        };
+        let mut wire = Vec::new();
+        frame::append_client(&mut wire, opcode, &message);
+        wire
+    }
+
+    fn subscribe_text(self, names: &[String]) -> Vec<u8> {
         let names = names.join("\",\"");
-        match self {
-            Self::Binance | Self::Combined => {
-                format!(r#"{{"method":"SUBSCRIBE","params":["{names}"],"id":1}}"#)
-            }
-            Self::Native => format!(r#"{{"op":"subscribe","id":1,"channels":["{names}"],"snapshot":false}}"#),
-        }
+        let text = if self == Self::Native {
+            format!(r#"{{"op":"subscribe","id":1,"channels":["{names}"],"snapshot":false}}"#)
+        } else {
+            format!(r#"{{"method":"SUBSCRIBE","params":["{names}"],"id":1}}"#)
+        };
+        text.into_bytes()
     }
 
     /// What a text frame says to a subscriber who waits for its answer.
@@ -79,6 +109,7 @@ impl Dialect {
         let (yes, no): (&[u8], &[u8]) = match self {
             Self::Binance | Self::Combined => (br#""result":null"#, br#"{"error""#),
             Self::Native => (br#"{"op":"ack""#, br#"{"op":"error""#),
+            Self::Nchan | Self::Nats | Self::Mqtt => return Answer::Other,
         };
         match text {
             text if contains(text, no) => Answer::Refused,
@@ -86,6 +117,22 @@ impl Dialect {
             _ => Answer::Other,
         }
     }
+}
+
+/// CONNECT, a SUB a channel, and a ping whose answer says that all of them were taken.
+fn nats_subscribe(names: &[String]) -> String {
+    let mut message = String::from("CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
+    for (index, name) in names.iter().enumerate() {
+        message.push_str(&format!("SUB {name} {}\r\n", index + 1));
+    }
+    message + "PING\r\n"
+}
+
+fn mqtt_subscribe(names: &[String]) -> Vec<u8> {
+    let mut packets = Vec::new();
+    mqtt::append_connect(&mut packets);
+    mqtt::append_subscribe(&mut packets, names);
+    packets
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
@@ -123,6 +170,11 @@ mod tests {
         assert_eq!(Dialect::Combined.record_wire_bytes("trade", 200), Some(wire.len()));
         assert_eq!(Dialect::Binance.record_wire_bytes("trade", 200), Some(204));
         assert_eq!(Dialect::Binance.record_wire_bytes("trade", 100), Some(102));
+        let mut packet = Vec::new();
+        mqtt::append_publish(&mut packet, &payload::channel_name(3, "trade"), data.as_bytes());
+        wire.clear();
+        frame::append_server(&mut wire, frame::BINARY, &packet);
+        assert_eq!(Dialect::Mqtt.record_wire_bytes("trade", 200), Some(wire.len()));
     }
 
     #[test]
@@ -143,9 +195,19 @@ mod tests {
                 .starts_with("GET /stream?streams=a@trade/b@trade HTTP")
         );
         assert!(Dialect::Binance.request("h", None).starts_with("GET /ws HTTP"));
+        assert!(Dialect::Nchan.request("h", Some(&names)).starts_with("GET /sub/a@trade,b@trade HTTP"));
+        assert!(Dialect::Mqtt.request("h", None).ends_with("Sec-WebSocket-Protocol: mqtt\r\n\r\n"));
+        let said = |dialect: Dialect| {
+            let (opcode, message, _) = frame::take_client(&dialect.subscribe(&names)).expect("a whole frame");
+            (opcode, String::from_utf8(message).expect("text"))
+        };
         assert_eq!(
-            Dialect::Binance.subscribe(&names),
-            r#"{"method":"SUBSCRIBE","params":["a@trade","b@trade"],"id":1}"#
+            said(Dialect::Binance),
+            (frame::TEXT, r#"{"method":"SUBSCRIBE","params":["a@trade","b@trade"],"id":1}"#.to_owned())
         );
+        let (opcode, message) = said(Dialect::Nats);
+        assert_eq!(opcode, frame::BINARY);
+        assert!(message.ends_with("}\r\nSUB a@trade 1\r\nSUB b@trade 2\r\nPING\r\n"), "{message}");
+        assert!(Dialect::Nchan.subscribe(&names).is_empty(), "its URL said it");
     }
 }

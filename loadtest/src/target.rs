@@ -3,12 +3,18 @@
 //! Pure but for the name of our own program. Must not start anything.
 //! Invariant: a command begins with a program, so it can be started.
 
+use crate::feed::Protocol;
+use crate::subscription::Dialect;
 use std::io;
 
 /// A server and how it is started. Paths are relative to the repository's root.
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) command: Vec<String>,
+    /// What its subscribers speak; `None` where the run chooses.
+    pub(crate) dialect: Option<Dialect>,
+    /// What its ingest listener understands.
+    pub(crate) feed: Protocol,
 }
 
 const TAPECAST: &str = "target/release/tapecast serve --shards 1 --listen 127.0.0.1:0 --ingest-listen 127.0.0.1:0 \
@@ -21,17 +27,32 @@ impl Target {
         let command = match name {
             "tapecast" => words(TAPECAST),
             "bun" => words(BUN),
-            "bare" | "obvious" => {
-                let own = std::env::current_exe()?;
-                vec![own.to_string_lossy().into_owned(), name.to_owned()]
-            }
+            "bare" | "obvious" => own(&[name])?,
+            "nats" | "nchan" | "mosquitto" => own(&["daemon", name])?,
             line => words(line),
         };
         if command.is_empty() {
             return Err(io::Error::other("a server's command is empty"));
         }
-        Ok(Self { name: name.to_owned(), command })
+        let (dialect, feed) = protocols(name);
+        Ok(Self { name: name.to_owned(), command, dialect, feed })
     }
+}
+
+/// What the peers that have protocols of their own speak.
+fn protocols(name: &str) -> (Option<Dialect>, Protocol) {
+    match name {
+        "nats" => (Some(Dialect::Nats), Protocol::Nats),
+        "nchan" => (Some(Dialect::Nchan), Protocol::Nchan),
+        "mosquitto" => (Some(Dialect::Mqtt), Protocol::Mqtt),
+        _ => (None, Protocol::Lines),
+    }
+}
+
+/// This program, as one of its tools.
+fn own(arguments: &[&str]) -> io::Result<Vec<String>> {
+    let program = std::env::current_exe()?.to_string_lossy().into_owned();
+    Ok(std::iter::once(program).chain(arguments.iter().map(|word| (*word).to_owned())).collect())
 }
 
 fn words(line: &str) -> Vec<String> {

@@ -3,54 +3,12 @@
 //! Asserts what a user of the tools relies on: that all arrives is said when it does, and that one
 //! record lost, doubled or moved is noticed. Must not wait by the clock: each step follows a printed line.
 
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+mod tool;
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, Stdio};
-
-/// A tool that is ended with the test.
-struct Tool {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Tool {
-    fn start(arguments: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
-            .args(arguments.split_whitespace())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the tool starts");
-        let output = child.stdout.take().expect("its output is piped");
-        Self { child, lines: BufReader::new(output).lines() }
-    }
-
-    /// The next line that begins with `start`.
-    fn line(&mut self, start: &str) -> String {
-        let mut lines = self.lines.by_ref().map(|line| line.expect("text"));
-        lines.find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no line began with {start}"))
-    }
-}
-
-impl Drop for Tool {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A peer and its two addresses.
-fn peer(name: &str) -> (Tool, String, String) {
-    let mut peer = Tool::start(name);
-    let subscribers = peer.line("listening subscribers ")["listening subscribers ".len()..].to_owned();
-    let ingest = peer.line("listening ingest ")["listening ingest ".len()..].to_owned();
-    (peer, subscribers, ingest)
-}
-
-fn swarm(to: &str, rest: &str) -> Tool {
-    let mut swarm = Tool::start(&format!("swarm --to {to} --wait 20 --warmup 0 {rest}"));
-    swarm.line("swarm: ");
-    swarm
-}
+use std::process::{Command, Stdio};
+use tool::{Tool, peer, swarm};
 
 #[test]
 fn everything_arrives_from_either_peer() {

@@ -1,10 +1,13 @@
-//! The feed: publishes stamped records over the line protocol at a rate, or as fast as they are taken.
+//! The feed: publishes stamped records over the server's protocol at a rate, or as fast as they are taken.
 //!
 //! One thread, the caller's. Must not wait for the server in silence: what it could not send on time
 //! is sent at once when it can, and told. Invariant: record `i` is on channel `order[i % channels]`
 //! with sequence `i / channels`, so what was published follows from one number.
 
 mod answers;
+mod protocol;
+
+pub(crate) use protocol::Protocol;
 
 use crate::clock;
 use crate::latency::{Duration, Latencies, Summary};
@@ -50,6 +53,9 @@ pub(crate) struct FeedArguments {
     /// Least microseconds between two writes; records rarer than that are sent exactly on time
     #[arg(long, default_value_t = 250)]
     pub(crate) tick_us: u64,
+    /// What the ingest listener understands
+    #[arg(long, value_enum, default_value_t = Protocol::Lines)]
+    pub(crate) protocol: Protocol,
 }
 
 /// Parses a payload's size.
@@ -70,7 +76,7 @@ pub(crate) struct FeedReport {
     pub(crate) per_channel: Vec<u64>,
     /// Records that the server says it accepted; `None` if it never said.
     pub(crate) accepted: Option<u64>,
-    /// Lines that the server refused.
+    /// Records that the server refused.
     pub(crate) refused: u64,
     /// From the first write to the last, or to the acknowledgement where that comes.
     pub(crate) elapsed_ns: u64,
@@ -132,6 +138,7 @@ pub(crate) fn run(arguments: &FeedArguments, published: &AtomicU64) -> io::Resul
 
 struct Feed {
     socket: TcpStream,
+    protocol: Protocol,
     lines: Lines,
     order: Vec<u32>,
     batch: Vec<u8>,
@@ -143,18 +150,23 @@ struct Feed {
 
 impl Feed {
     fn connect(arguments: &FeedArguments) -> io::Result<Self> {
-        let socket = TcpStream::connect(arguments.to)?;
+        let protocol = arguments.protocol;
+        let mut socket = TcpStream::connect(arguments.to)?;
         socket.set_nodelay(true)?;
+        socket.write_all(&protocol.greeting())?;
         socket.set_nonblocking(true)?;
         let mut order: Vec<u32> = (0..arguments.channels).collect();
         Rng::with_seed(arguments.seed).shuffle(&mut order);
         Ok(Self {
             socket,
-            lines: Lines::new(&arguments.kind, arguments.bytes),
+            protocol,
+            lines: Lines::new(&arguments.kind, arguments.bytes, |out, name, payload| {
+                protocol.append(out, name, payload);
+            }),
             order,
             batch: Vec::with_capacity(BATCH_BYTES_MAX * 2),
             sent: 0,
-            answers: Answers::default(),
+            answers: Answers::new(protocol),
             late: Latencies::new(),
             blocked_ns: 0,
         })
@@ -205,6 +217,7 @@ impl Feed {
     fn send(&mut self, until: u64, stamp_ns: impl Fn(u64) -> u64) -> io::Result<u64> {
         let channels = self.order.len() as u64;
         self.batch.clear();
+        self.batch.extend_from_slice(self.answers.reply());
         let (mut stamp, mut text) = (0, payload::stamp_text(0));
         for index in self.sent..until {
             if stamp != stamp_ns(index) {
@@ -259,15 +272,17 @@ impl Feed {
     }
 
     /// Asks how many records were accepted; the answer comes after all of them were.
+    /// `None` if it does not come in time.
     fn acknowledged(&mut self) -> io::Result<Option<u64>> {
         self.batch.clear();
-        self.batch.extend_from_slice(b"PING\n");
+        self.batch.extend_from_slice(self.answers.reply());
+        self.batch.extend_from_slice(self.protocol.question());
         self.write_batch()?;
         let deadline_ns = clock::now_ns() + ACKNOWLEDGED_WITHIN_NS;
-        while self.answers.accepted.is_none() && clock::now_ns() < deadline_ns {
+        while self.answers.accepted(self.sent).is_none() && clock::now_ns() < deadline_ns {
             self.poll(PollFlags::IN, deadline_ns)?;
         }
-        Ok(self.answers.accepted)
+        Ok(self.answers.accepted(self.sent))
     }
 
     fn per_channel(&self) -> Vec<u64> {

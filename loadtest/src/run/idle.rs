@@ -24,7 +24,7 @@ pub(super) fn run(target: &Target, arguments: &RunArguments) -> io::Result<Outco
         channels_each: scenario.channels_each,
         of: scenario.channels,
         seconds: SETTLE_S,
-        dialect: arguments.step.dialect,
+        dialect: target.dialect.unwrap_or(arguments.step.dialect),
         seed: arguments.step.seed,
         kind: "trade".to_owned(),
         with_parent: false,
