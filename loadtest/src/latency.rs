@@ -19,7 +19,12 @@ impl Latencies {
 
     /// Takes one latency; a clock that seems to run backwards counts as 1 ns.
     pub(crate) fn record(&mut self, latency_ns: u64) {
-        self.0.saturating_record(latency_ns.max(1));
+        self.record_many(latency_ns, 1);
+    }
+
+    /// Takes the same latency so many times.
+    pub(crate) fn record_many(&mut self, latency_ns: u64, count: u64) {
+        self.0.saturating_record_n(latency_ns.max(1), count);
     }
 
     /// The figures told of them, in ns; all zero where there are none.

@@ -6,8 +6,10 @@
 //! `check` follows what subscribers are promised, `figures` measures what it costs.
 //!
 //! `payload`, `frame`, `mqtt`, `order`, `latency`, `schedule`, `search` and `verdict` are pure; `feed`,
-//! `swarm`, `peers`, `daemon` and `server` touch sockets and processes; `step` and `limit` measure with them, `run` and others put together.
+//! `swarm`, `peers`, `daemon`, `server` and `install` touch sockets and processes; `step` and `limit` measure with them,
+//! `run` and others put together.
 
+mod burst;
 mod check;
 mod clock;
 mod daemon;
@@ -15,6 +17,7 @@ mod feed;
 mod figures;
 mod frame;
 mod idle;
+mod install;
 mod latency;
 mod limit;
 mod mqtt;
@@ -53,6 +56,8 @@ enum Tool {
     Idle(idle::IdleArguments),
     /// Run scenarios end to end against one server or several in turn
     Run(run::RunArguments),
+    /// Play the recorded feed at several speeds to subscribers of all its channels
+    Burst(burst::BurstArguments),
     /// Play a tape to subscribers of every kind and follow every sequence of each
     Check(check::CheckArguments),
     /// Subscribers of a check in a process of their own
@@ -60,6 +65,8 @@ enum Tool {
     CheckReader(check::ReaderArguments),
     /// Measure what keeping the promises costs
     Figures(figures::FiguresArguments),
+    /// Install what peers need from the npm and Debian registries
+    Install(install::InstallArguments),
     /// Peer: a daemon of a Debian package, configured for speed
     #[command(hide = true)]
     Daemon(daemon::DaemonArguments),
@@ -78,9 +85,11 @@ fn main() -> ExitCode {
         Tool::Swarm(arguments) => swarm::main(&arguments),
         Tool::Idle(arguments) => idle::main(&arguments),
         Tool::Run(arguments) => run::main(&arguments),
+        Tool::Burst(arguments) => burst::main(&arguments),
         Tool::Check(arguments) => check::main(&arguments),
         Tool::CheckReader(arguments) => check::reader_main(&arguments),
         Tool::Figures(arguments) => figures::main(&arguments),
+        Tool::Install(arguments) => install::main(&arguments),
         Tool::Daemon(arguments) => daemon::main(&arguments),
         Tool::WithParent(arguments) => daemon::with_parent(&arguments),
         Tool::Bare(arguments) => peers::bare::main(&arguments),

@@ -12,7 +12,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -46,10 +46,11 @@ struct Listening {
 }
 
 impl Server {
-    /// Starts `command` on `core` and waits until it has said where it listens.
+    /// Starts `command` on `core` and waits until it has said where it listens: for metrics too, where it was asked to.
     pub(crate) fn start(command: &[String], core: usize) -> io::Result<Self> {
+        let has_admin = command.iter().any(|word| word == "--admin-listen");
         Self::start_until(command, Some(core), |server| {
-            server.subscribers.is_some() && server.ingest.is_some()
+            server.subscribers.is_some() && server.ingest.is_some() && (server.admin.is_some() || !has_admin)
         })
     }
 
@@ -73,9 +74,8 @@ impl Server {
         let mut listening = Listening::default();
         while !is_up(&listening) {
             let said = roles.recv_timeout(LISTENING_WITHIN);
-            let (role, address) = said
-                .map_err(|_| io::Error::other(format!("{} did not start to listen", command[0])))?
-                .map_err(io::Error::other)?;
+            let (role, address) =
+                said.map_err(|error| not_listening(command, error))?.map_err(io::Error::other)?;
             match role.as_str() {
                 "subscribers" => listening.subscribers = Some(address),
                 "ingest" => listening.ingest = Some(address),
@@ -149,11 +149,20 @@ fn spawn_on(command: &[String], core: Option<usize>) -> io::Result<Child> {
                     .stdin(Stdio::null())
                     .stdout(Stdio::piped())
                     .spawn()
-                    .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", command[0])))
+                    .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", command.join(" "))))
             })
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the starting thread panicked")))
     })
+}
+
+/// The whole command line is named: several servers are the same program with another script.
+fn not_listening(command: &[String], error: RecvTimeoutError) -> io::Error {
+    let what = match error {
+        RecvTimeoutError::Timeout => format!("did not listen within {} s", LISTENING_WITHIN.as_secs()),
+        RecvTimeoutError::Disconnected => "ended before it listened".to_owned(),
+    };
+    io::Error::other(format!("{}: {what}", command.join(" ")))
 }
 
 /// Reads the server's output to its end, so that it never waits for a reader, and passes its addresses on.
@@ -192,5 +201,16 @@ mod tests {
         assert_eq!(parse_said("listening ingest somewhere"), None);
         assert_eq!(parse_said("ready"), None);
         assert_eq!(parse_said("failed no such program"), Some(Err("no such program".to_owned())));
+    }
+
+    #[test]
+    fn a_server_that_does_not_start_is_an_error_that_names_it() {
+        let error = |line: &str| {
+            let command: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            Server::start_with_admin(&command).err().expect("nothing listens").to_string()
+        };
+        assert_eq!(error("true some/peer.js"), "true some/peer.js: ended before it listened");
+        let said = error("no-such-program some/peer.js");
+        assert!(said.starts_with("no-such-program some/peer.js: "), "{said}");
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct StepOptions {
     /// Bytes of a payload
     #[arg(long, default_value_t = 200, value_parser = payload_bytes)]
     pub(crate) bytes: usize,
-    /// What the subscribers speak to servers behind the line protocol; the other peers have a dialect each
+    /// What the subscribers speak, unless the server speaks only its own; the other peers speak `binance` only
     #[arg(long, value_enum, default_value_t = Dialect::Binance)]
     pub(crate) dialect: Dialect,
     /// Parse one connection in so many; count the others by bytes
@@ -80,7 +80,8 @@ pub(crate) fn measure(
     options: &StepOptions,
 ) -> io::Result<Step> {
     let server = Server::start(&target.command, options.server_core)?;
-    let mut swarm = Swarm::connect(&swarm_arguments(scenario, &server, target, options))?;
+    let dialect = target.dialect.unwrap_or(options.dialect);
+    let mut swarm = Swarm::connect(&swarm_arguments(scenario, &server, dialect, options))?;
     let publish = feed_arguments(scenario, rate, &server, target, options);
     let (published, done) = (AtomicU64::new(0), AtomicBool::new(false));
     let mut watch = Watch { server: &server, published: &published, done: &done, usage: Vec::new() };
@@ -125,7 +126,7 @@ impl Observer for Watch<'_> {
 fn swarm_arguments(
     scenario: &Scenario,
     server: &Server,
-    target: &Target,
+    dialect: Dialect,
     options: &StepOptions,
 ) -> SwarmArguments {
     SwarmArguments {
@@ -138,7 +139,7 @@ fn swarm_arguments(
         seconds: options.seconds,
         warmup: options.warmup,
         wait: 10.0,
-        dialect: target.dialect.unwrap_or(options.dialect),
+        dialect,
         by_url: false,
         seed: options.seed,
         parse_one_in: if scenario.is_latency { 1 } else { options.parse_one_in },

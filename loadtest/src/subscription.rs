@@ -7,7 +7,7 @@ use crate::{frame, mqtt, payload};
 use clap::ValueEnum;
 use fastrand::Rng;
 
-/// How the server frames records.
+/// How the server frames records; what the tools speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dialect {
     /// Payloads alone, over `/ws`
@@ -22,11 +22,16 @@ pub(crate) enum Dialect {
     Nats,
     /// MQTT 3.1.1, whose packets are cut into frames anywhere
     Mqtt,
+    /// Socket.IO's events over Engine.IO 4, by WebSocket from the start. Its pings are text frames and are not
+    /// answered: a server for this dialect is one that sends none during a run
+    SocketIo,
 }
 
 /// What a text frame that is no record means to a subscriber who waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
+    /// What [`Dialect::greeting`] said was taken: now is the time to subscribe.
+    Welcome,
     Subscribed,
     Refused,
     Other,
@@ -37,7 +42,18 @@ impl Dialect {
     pub(crate) fn tail_bytes(self) -> usize {
         match self {
             Self::Binance | Self::Nchan | Self::Nats | Self::Mqtt => 0,
-            Self::Combined | Self::Native => 1,
+            Self::Combined | Self::Native | Self::SocketIo => 1,
+        }
+    }
+
+    /// Bytes of a payload of `payload_bytes` as it arrives.
+    pub(crate) fn carried_bytes(self, payload_bytes: usize) -> usize {
+        match self {
+            // The server parses a payload and writes it again.
+            Self::SocketIo => payload::rewritten_bytes(payload_bytes),
+            Self::Binance | Self::Combined | Self::Native | Self::Nchan | Self::Nats | Self::Mqtt => {
+                payload_bytes
+            }
         }
     }
 
@@ -51,6 +67,7 @@ impl Dialect {
             }
             // Mosquitto gives each packet a frame of its own.
             Self::Mqtt => mqtt::publish_bytes(payload::channel_name_bytes(kind), payload_bytes),
+            Self::SocketIo => r#"42["record",]"#.len() + self.carried_bytes(payload_bytes),
             Self::Native | Self::Nats => return None,
         };
         Some(frame::head_bytes(text) + text)
@@ -73,6 +90,7 @@ impl Dialect {
             (Self::Native, _) => "/v1/ws".to_owned(),
             (Self::Nchan, names) => format!("/sub/{}", names.unwrap_or_default()),
             (Self::Nats | Self::Mqtt, _) => "/".to_owned(),
+            (Self::SocketIo, _) => "/socket.io/?EIO=4&transport=websocket".to_owned(),
         };
         let protocol = if self == Self::Mqtt { "Sec-WebSocket-Protocol: mqtt\r\n" } else { "" };
         format!(
@@ -81,10 +99,25 @@ impl Dialect {
         )
     }
 
+    /// What is said once upgraded, before a subscription may be.
+    pub(crate) fn greeting(self) -> Option<&'static str> {
+        // Engine.IO's message, holding Socket.IO's CONNECT to the default namespace.
+        (self == Self::SocketIo).then_some("40")
+    }
+
     /// The frame that subscribes to `names`, masked; empty where the URL said it.
     pub(crate) fn subscribe(self, names: &[String]) -> Vec<u8> {
+        let text = names.join("\",\"");
         let (opcode, message) = match self {
-            Self::Binance | Self::Combined | Self::Native => (frame::TEXT, self.subscribe_text(names)),
+            Self::Binance | Self::Combined => {
+                (frame::TEXT, format!(r#"{{"method":"SUBSCRIBE","params":["{text}"],"id":1}}"#).into_bytes())
+            }
+            Self::Native => {
+                let text = format!(r#"{{"op":"subscribe","id":1,"channels":["{text}"],"snapshot":false}}"#);
+                (frame::TEXT, text.into_bytes())
+            }
+            // An event that asks for an acknowledgement, number 0.
+            Self::SocketIo => (frame::TEXT, format!(r#"420["subscribe",["{text}"]]"#).into_bytes()),
             Self::Nats => (frame::BINARY, nats_subscribe(names).into_bytes()),
             Self::Mqtt => (frame::BINARY, mqtt_subscribe(names)),
             Self::Nchan => return Vec::new(),
@@ -94,22 +127,13 @@ impl Dialect {
         wire
     }
 
-    fn subscribe_text(self, names: &[String]) -> Vec<u8> {
-        let names = names.join("\",\"");
-        let text = if self == Self::Native {
-            format!(r#"{{"op":"subscribe","id":1,"channels":["{names}"],"snapshot":false}}"#)
-        } else {
-            format!(r#"{{"method":"SUBSCRIBE","params":["{names}"],"id":1}}"#)
-        };
-        text.into_bytes()
-    }
-
     /// What a text frame says to a subscriber who waits for its answer.
     pub(crate) fn answer(self, text: &[u8]) -> Answer {
         let (yes, no): (&[u8], &[u8]) = match self {
             Self::Binance | Self::Combined => (br#""result":null"#, br#"{"error""#),
             Self::Native => (br#"{"op":"ack""#, br#"{"op":"error""#),
             Self::Nchan | Self::Nats | Self::Mqtt => return Answer::Other,
+            Self::SocketIo => return socket_io_answer(text),
         };
         match text {
             text if contains(text, no) => Answer::Refused,
@@ -133,6 +157,16 @@ fn mqtt_subscribe(names: &[String]) -> Vec<u8> {
     mqtt::append_connect(&mut packets);
     mqtt::append_subscribe(&mut packets, names);
     packets
+}
+
+/// Told apart by packet types: CONNECT, DISCONNECT, ACK and CONNECT_ERROR, each in a message of Engine.IO.
+fn socket_io_answer(text: &[u8]) -> Answer {
+    match text {
+        [b'4', b'0', ..] => Answer::Welcome,
+        [b'4', b'1' | b'4', ..] => Answer::Refused,
+        [b'4', b'3', ..] => Answer::Subscribed,
+        _ => Answer::Other,
+    }
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
@@ -175,6 +209,9 @@ mod tests {
         wire.clear();
         frame::append_server(&mut wire, frame::BINARY, &packet);
         assert_eq!(Dialect::Mqtt.record_wire_bytes("trade", 200), Some(wire.len()));
+        wire.clear();
+        frame::append_server(&mut wire, frame::TEXT, format!(r#"42["record",{data}]"#).as_bytes());
+        assert_eq!(Dialect::SocketIo.record_wire_bytes("trade", 200), Some(wire.len()));
     }
 
     #[test]
@@ -184,6 +221,10 @@ mod tests {
         assert_eq!(Dialect::Native.answer(br#"{"op":"hello","epoch":"e"}"#), Answer::Other);
         assert_eq!(Dialect::Native.answer(br#"{"op":"ack","id":1,"channels":[]}"#), Answer::Subscribed);
         assert_eq!(Dialect::Native.answer(br#"{"op":"error","id":1,"code":"x"}"#), Answer::Refused);
+        assert_eq!(Dialect::SocketIo.answer(br#"0{"sid":"a","pingInterval":1}"#), Answer::Other);
+        assert_eq!(Dialect::SocketIo.answer(br#"40{"sid":"b"}"#), Answer::Welcome);
+        assert_eq!(Dialect::SocketIo.answer(br#"44{"message":"no"}"#), Answer::Refused);
+        assert_eq!(Dialect::SocketIo.answer(b"430[]"), Answer::Subscribed);
     }
 
     #[test]

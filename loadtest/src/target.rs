@@ -11,7 +11,7 @@ use std::io;
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) command: Vec<String>,
-    /// What its subscribers speak; `None` where the run chooses.
+    /// What its subscribers speak, where it speaks nothing else.
     pub(crate) dialect: Option<Dialect>,
     /// What its ingest listener understands.
     pub(crate) feed: Protocol,
@@ -20,6 +20,8 @@ pub(crate) struct Target {
 const TAPECAST: &str = "target/release/tapecast serve --shards 1 --listen 127.0.0.1:0 --ingest-listen 127.0.0.1:0 \
      --admin-listen 127.0.0.1:0 --set limits.connections_per_address=0 --set limits.connections=20000";
 const BUN: &str = "loadtest/peers/node_modules/.bin/bun loadtest/peers/bun.js";
+const WS: &str = "node loadtest/peers/ws.js";
+const SOCKETIO: &str = "node loadtest/peers/socketio.js";
 
 impl Target {
     /// A known name, or a command line whose words are divided by white space.
@@ -27,6 +29,8 @@ impl Target {
         let command = match name {
             "tapecast" => words(TAPECAST),
             "bun" => words(BUN),
+            "ws" => words(WS),
+            "socketio" => words(SOCKETIO),
             "bare" | "obvious" => own(&[name])?,
             "nats" | "nchan" | "mosquitto" => own(&["daemon", name])?,
             line => words(line),
@@ -42,6 +46,7 @@ impl Target {
 /// What the peers that have protocols of their own speak.
 fn protocols(name: &str) -> (Option<Dialect>, Protocol) {
     match name {
+        "socketio" => (Some(Dialect::SocketIo), Protocol::Lines),
         "nats" => (Some(Dialect::Nats), Protocol::Nats),
         "nchan" => (Some(Dialect::Nchan), Protocol::Nchan),
         "mosquitto" => (Some(Dialect::Mqtt), Protocol::Mqtt),

@@ -1,7 +1,6 @@
 //! Swarm and feed against the peers that are daemons of Debian packages, each in its own protocol.
 //!
-//! The packages must be installed (nginx with libnginx-mod-nchan, nats-server, mosquitto): a test that passed without
-//! them would show nothing. Must not wait by the clock: each step follows a printed line or a stream's end.
+//! Packages that are not there are installed first: a test that passed without them would show nothing. Must not wait by the clock: each step follows a printed line or a stream's end.
 
 mod tool;
 
@@ -13,11 +12,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tool::{Tool, peer, swarm};
+use tool::{Tool, addresses, swarm};
 
 /// A name, what its subscribers and its feed speak, and how many of 20 connections are parsed when one in 5 is to be.
 const PEERS: [(&str, &str, &str, u32); 3] =
     [("nats", "nats", "nats", 20), ("nchan", "nchan", "nchan", 4), ("mosquitto", "mqtt", "mqtt", 4)];
+
+/// A daemon, installed first where it is not, and its two addresses.
+fn daemon(name: &str) -> (Tool, String, String) {
+    Tool::start(&format!("install {name}")).line(&format!("{name}: installed"));
+    addresses(Tool::start(&format!("daemon {name}")))
+}
 
 /// The folder that a daemon's holder makes.
 fn folder_of(process: u32) -> PathBuf {
@@ -35,7 +40,7 @@ fn expect_end(mut client: TcpStream) {
 
 /// Some 1,600 records on 50 channels to 20 subscribers of all of them.
 fn deliver(name: &str, dialect: &str, protocol: &str, parsed: u32, parse_one_in: u32) {
-    let (daemon, subscribers, ingest) = peer(&format!("daemon {name}"));
+    let (holder, subscribers, ingest) = daemon(name);
     // The window outlasts the feed: on a busy machine a daemon may be kept from its core at the very end.
     let who = "--subscribers 20 --channels-each 50 --of 50 --seconds 1.5";
     let mut swarm = swarm(&subscribers, &format!("--dialect {dialect} {who} --parse-one-in {parse_one_in}"));
@@ -51,10 +56,10 @@ fn deliver(name: &str, dialect: &str, protocol: &str, parsed: u32, parse_one_in:
     assert!(report.contains(&format!("100.000 % of all {} ", sent * 20)), "{name}: {report}");
     assert!(!report.contains("IN DOUBT") && !report.contains("nobody asked for"), "{name}: {report}");
     assert!(swarm.line("swarm: ").contains(&format!("{parsed} connections parsed")), "{name}");
-    let folder = folder_of(daemon.child.id());
+    let folder = folder_of(holder.child.id());
     assert!(folder.exists());
     let client = TcpStream::connect(&ingest).expect("it listens");
-    drop(daemon);
+    drop(holder);
     expect_end(client);
     assert!(!folder.exists(), "{name} left its folder");
 }
@@ -75,10 +80,10 @@ fn counting_by_bytes_agrees_where_frames_have_one_size() {
 
 #[test]
 fn a_daemon_ends_with_the_process_that_holds_it_even_if_that_is_killed() {
-    let (mut daemon, _, ingest) = peer("daemon nats");
-    let folder = folder_of(daemon.child.id());
+    let (mut holder, _, ingest) = daemon("nats");
+    let folder = folder_of(holder.child.id());
     let client = TcpStream::connect(&ingest).expect("it listens");
-    daemon.child.kill().expect("it is ours");
+    holder.child.kill().expect("it is ours");
     expect_end(client);
     fs::remove_dir_all(folder).expect("who is killed leaves it behind");
 }

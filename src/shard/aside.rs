@@ -98,7 +98,7 @@ impl Shard {
         let mut at = 0;
         for place in 0..self.fanout.records.len() {
             let record = self.fanout.records[place];
-            let frame = record.frames[shape.index()];
+            let frame = self.fanout.frame(place, shape);
             if frame.is_empty() || !self.index.has_slot(own, record.slot) {
                 continue;
             }
@@ -110,14 +110,21 @@ impl Shard {
             } else if start < taken {
                 self.tear(id, shape, frame, taken - start, notice.is_none());
             } else {
-                self.take_back(id, shape, &record, notice);
+                self.take_back(id, shape, &record, frame, notice);
             }
         }
         self.is_blocked(id);
     }
 
     /// Something that the cycle was to send and did not.
-    fn take_back(&mut self, id: SubscriberId, shape: Shape, record: &Drained, notice: Option<Notice>) {
+    fn take_back(
+        &mut self,
+        id: SubscriberId,
+        shape: Shape,
+        record: &Drained,
+        frame: Range,
+        notice: Option<Notice>,
+    ) {
         let is_gap = match notice {
             Some(notice) => matches!(notice, Notice::Gap { .. }),
             None => self.is_behind_gap(record, shape),
@@ -126,7 +133,7 @@ impl Shard {
         self.ledger.gaps -= u64::from(is_gap);
         match notice {
             Some(notice) => self.tell_later(id, record.slot, notice),
-            None => self.put_aside(id, record, record.frames[shape.index()]),
+            None => self.put_aside(id, record, frame),
         }
     }
 

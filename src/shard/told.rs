@@ -4,7 +4,7 @@
 //! as none of them.
 
 use super::cycle::write_notice;
-use super::fanout::{Drained, Range};
+use super::fanout::{Drained, Frames, Range};
 use super::index::{SlotId, SubscriberId};
 use super::worker::Shard;
 use crate::channel::{ChannelId, ChannelName};
@@ -14,20 +14,17 @@ use crate::dialect::shape::{GapReason, Notice};
 impl Shard {
     /// Tells something of a slot's channel to those of its subscribers whose shape has words for it.
     pub(super) fn tell(&mut self, slot: SlotId, notice: Notice) {
-        let mut frames = [Range::default(); Shape::COUNT];
-        for shape in Shape::ALL {
-            if shape.can_tell() && self.index.slot(slot).wants(shape) {
-                frames[shape.index()] = self.encode_notice(slot, shape, &notice);
+        let mut frames = Frames::default();
+        if self.index.slot(slot).is_at_once() {
+            for shape in Shape::ALL {
+                if shape.can_tell() && self.index.slot(slot).wants(shape) {
+                    frames[shape.index()] = self.encode_notice(slot, shape, &notice);
+                }
             }
+            self.fanout.push(self.drained_notice(slot), &frames);
+            self.fanout.notices.push(notice);
         }
-        self.fanout.records.push(self.drained_notice(slot, frames));
-        self.fanout.notices.push(notice);
-        let mut singles = std::mem::take(&mut self.buffers.singles);
-        for &cohort in &self.index.slot(slot).cohorts {
-            if self.index.cohort(cohort).shape.can_tell() && !self.fanout.give_notice(cohort, &frames) {
-                singles.push(cohort);
-            }
-        }
+        let mut singles = self.hand_out(slot, &frames, true);
         for cohort in singles.drain(..) {
             self.tell_later(self.index.cohort(cohort).members[0], slot, notice);
         }
@@ -55,10 +52,10 @@ impl Shard {
         self.tell_later(id, slot, Notice::Stale);
     }
 
-    fn drained_notice(&self, slot: SlotId, frames: [Range; Shape::COUNT]) -> Drained {
+    fn drained_notice(&self, slot: SlotId) -> Drained {
         let channel = self.index.slot(slot).channel.unwrap_or(ChannelId { index: 0, generation: 0 });
         let notice = Some(self.fanout.notices.len() as u32);
-        Drained { slot, channel, position: 0, sequence: 0, base: 0, reason: GapReason::Feed, notice, frames }
+        Drained { slot, channel, position: 0, sequence: 0, base: 0, reason: GapReason::Feed, notice }
     }
 
     fn encode_notice(&mut self, slot: SlotId, shape: Shape, notice: &Notice) -> Range {

@@ -7,6 +7,8 @@ use std::net::Shutdown;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -76,7 +78,7 @@ impl Socket {
     /// When the connection has failed.
     pub fn offer(&self, bytes: &[u8]) -> io::Result<usize> {
         let offered = match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Tcp(stream) => send_at_once(stream, bytes),
             Self::Pipe(stream) => stream.try_write(bytes),
             #[cfg(feature = "model")]
             Self::Sim(pipe) => pipe.try_write(bytes),
@@ -135,6 +137,15 @@ impl Socket {
         if let Self::Tcp(stream) = self {
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
+    }
+}
+
+/// Straight to the kernel: whether a socket may be written to stands in a cache line of tokio's, which is cold where there are thousands
+/// of them. Only a kernel that is full is asked through tokio, so that it waits for the socket from then on.
+fn send_at_once(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match rustix::net::send(stream, bytes, SendFlags::NOSIGNAL) {
+        Err(Errno::AGAIN) => stream.try_write(bytes),
+        sent => Ok(sent?),
     }
 }
 

@@ -5,26 +5,24 @@
 //! with sequence `i / channels`, so what was published follows from one number.
 
 mod answers;
+mod outlet;
 mod protocol;
 
+pub(crate) use outlet::Outlet;
 pub(crate) use protocol::Protocol;
 
 use crate::clock;
 use crate::latency::{Duration, Latencies, Summary};
 use crate::payload::{self, Lines};
 use crate::schedule::Schedule;
-use answers::Answers;
 use clap::Args;
 use fastrand::Rng;
-use rustix::event::{PollFd, PollFlags, poll};
-use std::io::{self, ErrorKind, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bytes handed to one write at most.
 const BATCH_BYTES_MAX: usize = 128 * 1024;
-/// How long the last acknowledgement is waited for.
-const ACKNOWLEDGED_WITHIN_NS: u64 = 10_000_000_000;
 
 /// What to publish, where and how fast.
 #[derive(Debug, Clone, Args)]
@@ -122,53 +120,43 @@ pub(crate) fn run(arguments: &FeedArguments, published: &AtomicU64) -> io::Resul
         feed.publish_until(end_ns, published)?;
         feed.sent
     };
-    let accepted = feed.acknowledged()?;
+    let accepted = feed.outlet.acknowledged(feed.sent)?;
     Ok(FeedReport {
         published: feed.sent,
         asked,
         per_channel: feed.per_channel(),
         accepted,
-        refused: feed.answers.refused,
+        refused: feed.outlet.refused(),
         elapsed_ns: clock::now_ns() - start_ns,
         late: feed.late.summary(),
-        blocked_ns: feed.blocked_ns,
+        blocked_ns: feed.outlet.blocked_ns(),
         cpu_ns: clock::thread_cpu_ns() - cpu_start_ns,
     })
 }
 
 struct Feed {
-    socket: TcpStream,
-    protocol: Protocol,
+    outlet: Outlet,
     lines: Lines,
     order: Vec<u32>,
     batch: Vec<u8>,
     sent: u64,
-    answers: Answers,
     late: Latencies,
-    blocked_ns: u64,
 }
 
 impl Feed {
     fn connect(arguments: &FeedArguments) -> io::Result<Self> {
         let protocol = arguments.protocol;
-        let mut socket = TcpStream::connect(arguments.to)?;
-        socket.set_nodelay(true)?;
-        socket.write_all(&protocol.greeting())?;
-        socket.set_nonblocking(true)?;
         let mut order: Vec<u32> = (0..arguments.channels).collect();
         Rng::with_seed(arguments.seed).shuffle(&mut order);
         Ok(Self {
-            socket,
-            protocol,
+            outlet: Outlet::connect(arguments.to, protocol)?,
             lines: Lines::new(&arguments.kind, arguments.bytes, |out, name, payload| {
                 protocol.append(out, name, payload);
             }),
             order,
             batch: Vec::with_capacity(BATCH_BYTES_MAX * 2),
             sent: 0,
-            answers: Answers::new(protocol),
             late: Latencies::new(),
-            blocked_ns: 0,
         })
     }
 
@@ -187,7 +175,7 @@ impl Feed {
                 return Ok(());
             }
             if !held_up {
-                self.wait_until(wake_ns)?;
+                self.outlet.wait_until(wake_ns)?;
                 self.late.record(clock::now_ns().saturating_sub(wake_ns));
             }
             let now_ns = clock::now_ns();
@@ -217,7 +205,6 @@ impl Feed {
     fn send(&mut self, until: u64, stamp_ns: impl Fn(u64) -> u64) -> io::Result<u64> {
         let channels = self.order.len() as u64;
         self.batch.clear();
-        self.batch.extend_from_slice(self.answers.reply());
         let (mut stamp, mut text) = (0, payload::stamp_text(0));
         for index in self.sent..until {
             if stamp != stamp_ns(index) {
@@ -228,61 +215,7 @@ impl Feed {
             self.lines.append(&mut self.batch, &text, channel, index / channels);
         }
         self.sent = self.sent.max(until);
-        let blocked_ns = self.write_batch()?;
-        self.blocked_ns += blocked_ns;
-        Ok(blocked_ns)
-    }
-
-    fn write_batch(&mut self) -> io::Result<u64> {
-        let (mut written, mut blocked_ns) = (0, 0);
-        while written < self.batch.len() {
-            match self.socket.write(&self.batch[written..]) {
-                Ok(bytes) => written += bytes,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let since_ns = clock::now_ns();
-                    self.poll(PollFlags::IN | PollFlags::OUT, u64::MAX)?;
-                    blocked_ns += clock::now_ns() - since_ns;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(blocked_ns)
-    }
-
-    fn wait_until(&mut self, deadline_ns: u64) -> io::Result<()> {
-        while clock::now_ns() < deadline_ns {
-            self.poll(PollFlags::IN, deadline_ns)?;
-        }
-        Ok(())
-    }
-
-    /// Waits for `flags` or the deadline, and takes what the server answered meanwhile.
-    fn poll(&mut self, flags: PollFlags, deadline_ns: u64) -> io::Result<()> {
-        let left_ns = deadline_ns.saturating_sub(clock::now_ns()).min(ACKNOWLEDGED_WITHIN_NS);
-        let mut watched = [PollFd::new(&self.socket, flags)];
-        match poll(&mut watched, Some(&clock::timespec(left_ns))) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        if watched[0].revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
-            self.answers.read(&mut self.socket)?;
-        }
-        Ok(())
-    }
-
-    /// Asks how many records were accepted; the answer comes after all of them were.
-    /// `None` if it does not come in time.
-    fn acknowledged(&mut self) -> io::Result<Option<u64>> {
-        self.batch.clear();
-        self.batch.extend_from_slice(self.answers.reply());
-        self.batch.extend_from_slice(self.protocol.question());
-        self.write_batch()?;
-        let deadline_ns = clock::now_ns() + ACKNOWLEDGED_WITHIN_NS;
-        while self.answers.accepted(self.sent).is_none() && clock::now_ns() < deadline_ns {
-            self.poll(PollFlags::IN, deadline_ns)?;
-        }
-        Ok(self.answers.accepted(self.sent))
+        self.outlet.write(&self.batch)
     }
 
     fn per_channel(&self) -> Vec<u64> {

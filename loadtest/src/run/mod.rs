@@ -23,7 +23,8 @@ pub(crate) struct RunArguments {
     /// Scenarios, by name
     #[arg(required = true, value_enum)]
     scenarios: Vec<Name>,
-    /// The server: tapecast, bare, obvious, bun, nats, nchan, mosquitto, or a command line that prints `listening <role> <address>`
+    /// The server: tapecast, bare, obvious, bun, ws, socketio, nats, nchan, mosquitto, or a command line that prints
+    /// `listening <role> <address>`
     #[arg(long, default_value = "tapecast")]
     server: String,
     /// Others to run in turn with it, as for --server
@@ -48,9 +49,9 @@ pub(crate) struct RunArguments {
 }
 
 /// One figure that is summed up over the rounds.
-struct Figure {
-    name: &'static str,
-    value: f64,
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) value: f64,
 }
 
 /// What one round against one server gave: its line, and the figures to be summed up.
@@ -91,7 +92,7 @@ fn compare(name: Name, targets: &[Target], arguments: &RunArguments) {
 }
 
 /// Medians over the rounds, each beside the first server's.
-fn print_summary(title: &str, targets: &[Target], figures: &[Vec<Figure>]) {
+pub(crate) fn print_summary(title: &str, targets: &[Target], figures: &[Vec<Figure>]) {
     let first = figures.first().map(|figures| medians(figures)).unwrap_or_default();
     for (target, figures) in targets.iter().zip(figures) {
         for (name, median, low, high) in medians(figures) {

@@ -22,7 +22,7 @@ use std::net::TcpStream;
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
     stage: Stage,
-    /// The frame to send once upgraded; empty where the URL said it.
+    /// The frame to send once upgraded and greeted; empty where the URL said it.
     subscribe: Vec<u8>,
     /// Whether records are parsed rather than counted.
     parse: bool,
@@ -152,7 +152,7 @@ impl Connection {
     }
 
     fn take_parsed(&mut self, bytes: &[u8], context: &mut Context) -> io::Result<()> {
-        let upgraded = if self.stage == Stage::Upgrading { self.upgrade(bytes)? } else { 0 };
+        let upgraded = if self.stage == Stage::Upgrading { self.upgrade(bytes, context.dialect)? } else { 0 };
         if self.stage == Stage::Upgrading {
             self.keep(bytes, context);
             return Ok(());
@@ -196,8 +196,8 @@ impl Connection {
         }
     }
 
-    /// Takes the answer to the upgrade, if it is whole, and subscribes. Returns its bytes.
-    fn upgrade(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// Takes the answer to the upgrade, if it is whole, and greets or subscribes. Returns its bytes.
+    fn upgrade(&mut self, bytes: &[u8], dialect: Dialect) -> io::Result<usize> {
         const END: &[u8] = b"\r\n\r\n";
         let Some(at) = bytes.windows(END.len()).position(|window| window == END) else { return Ok(0) };
         if !bytes.starts_with(b"HTTP/1.1 101") {
@@ -205,13 +205,23 @@ impl Connection {
             let status = status.lines().next().unwrap_or_default();
             return Err(io::Error::other(format!("the server refused the upgrade: {status}")));
         }
-        if self.subscribe.is_empty() {
-            self.stage = Stage::Parsed;
-        } else {
-            self.socket.write_all(&std::mem::take(&mut self.subscribe))?;
-            self.stage = Stage::Subscribing;
+        self.stage = if self.subscribe.is_empty() { Stage::Parsed } else { Stage::Subscribing };
+        match dialect.greeting() {
+            Some(greeting) => self.say(greeting)?,
+            None => self.subscribe()?,
         }
         Ok(at + END.len())
+    }
+
+    /// Says what is wanted, unless the URL did.
+    fn subscribe(&mut self) -> io::Result<()> {
+        self.socket.write_all(&std::mem::take(&mut self.subscribe))
+    }
+
+    fn say(&mut self, text: &str) -> io::Result<()> {
+        let mut message = Vec::new();
+        frame::append_client(&mut message, frame::TEXT, text.as_bytes());
+        self.socket.write_all(&message)
     }
 
     fn frame(&mut self, frame: Frame<'_>, context: &mut Context) -> io::Result<()> {
@@ -234,6 +244,7 @@ impl Connection {
             return Ok(());
         }
         match context.dialect.answer(frame.payload) {
+            Answer::Welcome => self.subscribe()?,
             Answer::Subscribed => self.stage = Stage::Parsed,
             Answer::Other => {}
             Answer::Refused => return Err(refused(frame.payload)),

@@ -115,12 +115,13 @@ impl Swarm {
             return Err(io::Error::other("more channels each than there are"));
         }
         let record = arguments.dialect.record_wire_bytes(&arguments.kind, arguments.bytes);
+        let carried = arguments.dialect.carried_bytes(arguments.bytes);
         let mut swarm = Self {
             arguments: arguments.clone(),
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             events: Vec::with_capacity(EVENTS_MAX),
             connections: Vec::with_capacity(arguments.subscribers),
-            context: Context::new(arguments.dialect, record, arguments.bytes, arguments.of),
+            context: Context::new(arguments.dialect, record, carried, arguments.of),
             live: 0,
             subscribers_of: vec![0; arguments.of as usize],
             next_pong_ns: u64::MAX,

@@ -4,6 +4,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// A tool that is ended with the test.
@@ -14,11 +15,17 @@ pub(crate) struct Tool {
 
 impl Tool {
     pub(crate) fn start(arguments: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        Self::start_program(env!("CARGO_BIN_EXE_loadtest"), arguments)
+    }
+
+    /// Starts any program from the repository's root, as the load test does.
+    pub(crate) fn start_program(program: &str, arguments: &str) -> Self {
+        let mut child = Command::new(program)
             .args(arguments.split_whitespace())
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
             .stdout(Stdio::piped())
             .spawn()
-            .expect("the tool starts");
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
         let output = child.stdout.take().expect("its output is piped");
         Self { child, lines: BufReader::new(output).lines() }
     }
@@ -41,8 +48,7 @@ impl Drop for Tool {
 }
 
 /// A peer and its two addresses.
-pub(crate) fn peer(arguments: &str) -> (Tool, String, String) {
-    let mut peer = Tool::start(arguments);
+pub(crate) fn addresses(mut peer: Tool) -> (Tool, String, String) {
     let subscribers = peer.line("listening subscribers ")["listening subscribers ".len()..].to_owned();
     let ingest = peer.line("listening ingest ")["listening ingest ".len()..].to_owned();
     (peer, subscribers, ingest)

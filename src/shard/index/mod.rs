@@ -90,6 +90,11 @@ impl Slot {
         if self.name == self.source { 0 } else { self.every_ms }
     }
 
+    /// Whether its records go out at once: whoever chose a rate is served singly.
+    pub(super) fn is_at_once(&self) -> bool {
+        self.every_ms == 0
+    }
+
     /// Whether somebody wants this shape of the channel's records.
     pub(super) fn wants(&self, shape: Shape) -> bool {
         self.takers[shape.index()] > 0

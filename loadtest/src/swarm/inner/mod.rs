@@ -46,7 +46,9 @@ impl Inner {
         let first = match dialect {
             Dialect::Nats => nats::first,
             Dialect::Mqtt => mqtt::first,
-            Dialect::Binance | Dialect::Combined | Dialect::Native | Dialect::Nchan => return None,
+            Dialect::Binance | Dialect::Combined | Dialect::Native | Dialect::Nchan | Dialect::SocketIo => {
+                return None;
+            }
         };
         Some(Self { first, frame_left: 0, cut: Vec::new() })
     }
