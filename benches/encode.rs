@@ -1,11 +1,13 @@
 //! What does it cost to encode a record of 200 bytes in each shape, beside copying its payload?
 //!
-//! Base case: the payload alone, copied into a warm arena; the shapes come with the head of their frame. A shard encodes
-//! a record once a shape a cycle, so this is paid by a shape and not by a subscriber.
+//! Base case: the payload alone, copied into a warm arena; the shapes come with the head of their frame. Outsider: the frame of
+//! fastwebsockets around the payload, written into a warm buffer. A shard encodes a record once a shape a cycle, so this is paid by a
+//! shape and not by a subscriber.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
+use fastwebsockets::{Frame, Payload};
 use tapecast::dialect::Shape;
 use tapecast::dialect::shape::{Label, Mark};
 use tapecast::subscriber::frame::{self, Opcode};
@@ -22,6 +24,7 @@ fn main() {
     {
         encode(&mut group, name, shape);
     }
+    outsider(&mut group);
     group.finish();
     criterion.final_summary();
 }
@@ -57,6 +60,16 @@ fn encode(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, shape: Shape) {
             arena.extend_from_slice(black_box(&PAYLOAD));
             arena.extend_from_slice(shape.close());
             black_box(arena.len())
+        });
+    });
+}
+
+fn outsider(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let mut arena = Vec::with_capacity(1024);
+    group.bench_function("outsider: fastwebsockets", |bencher| {
+        bencher.iter(|| {
+            let mut frame = Frame::text(Payload::Borrowed(black_box(&PAYLOAD)));
+            black_box(frame.write(&mut arena).len())
         });
     });
 }

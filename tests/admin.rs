@@ -108,6 +108,8 @@ fn metrics_tell_every_stage() {
             assert!(page.lines().any(|found| found == line.trim_end()), "{line} is not on\n{page}");
         }
         assert!(page.contains("\nprocess_start_time_seconds 1"), "{page}");
+        let resident = page.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+        assert!(resident.unwrap().parse::<u64>().unwrap() > 1024 * 1024, "{page}");
     });
 }
 

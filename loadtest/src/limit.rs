@@ -4,7 +4,7 @@
 //! against is the verdict on the last one that was not.
 
 use crate::scenario::Scenario;
-use crate::search::Search;
+use crate::search::{Pace, Search};
 use crate::step::{self, Step, StepOptions};
 use crate::target::Target;
 use crate::verdict::Verdict;
@@ -30,6 +30,13 @@ pub(crate) struct Limit {
     pub(crate) beyond: Option<Verdict>,
 }
 
+impl Limit {
+    /// Whether the load tool ended the search, not the server: the server's limit is higher, nobody knows how much.
+    pub(crate) fn is_the_tools(&self) -> bool {
+        self.beyond.is_none_or(Verdict::is_the_tools)
+    }
+}
+
 /// Searches from the scenario's rate on.
 pub(crate) fn find(
     scenario: &Scenario,
@@ -37,7 +44,18 @@ pub(crate) fn find(
     search: &SearchOptions,
     options: &StepOptions,
 ) -> io::Result<Limit> {
-    let mut rates = Search::new(scenario.rate, search.steps);
+    find_at(Pace::FROM_AFAR, scenario, target, search, options)
+}
+
+/// Searches from the scenario's rate on, at that pace.
+pub(crate) fn find_at(
+    pace: Pace,
+    scenario: &Scenario,
+    target: &Target,
+    search: &SearchOptions,
+    options: &StepOptions,
+) -> io::Result<Limit> {
+    let mut rates = Search::new(scenario.rate, search.steps, pace);
     let mut limit = Limit { best: None, beyond: None };
     while let Some(rate) = rates.next() {
         let step = try_rate(scenario, rate, target, search.tries, options)?;

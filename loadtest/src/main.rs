@@ -5,13 +5,14 @@
 //!
 //! `check` follows what subscribers are promised, `figures` measures what it costs.
 //!
-//! `payload`, `frame`, `mqtt`, `order`, `latency`, `schedule`, `search` and `verdict` are pure; `feed`,
-//! `swarm`, `peers`, `daemon`, `server` and `install` touch sockets and processes; `step` and `limit` measure with them,
-//! `run` and others put together.
+//! `payload`, `frame`, `mqtt`, `order`, `latency`, `schedule`, `search`, `spread`, `summary` and `verdict` are pure; `feed`,
+//! `swarm`, `peers`, `daemon`, `server` and `install` touch sockets and processes; `step`, `memory` and `limit` measure with
+//! them, `run`, `versus` and others put together.
 
 mod burst;
 mod check;
 mod clock;
+mod curves;
 mod daemon;
 mod feed;
 mod figures;
@@ -20,21 +21,26 @@ mod idle;
 mod install;
 mod latency;
 mod limit;
+mod memory;
 mod mqtt;
 mod order;
 mod payload;
 mod peers;
 mod process_tree;
+mod results;
 mod run;
 mod scenario;
 mod schedule;
 mod search;
 mod server;
+mod spread;
 mod step;
 mod subscription;
+mod summary;
 mod swarm;
 mod target;
 mod verdict;
+mod versus;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -58,6 +64,10 @@ enum Tool {
     Run(run::RunArguments),
     /// Play the recorded feed at several speeds to subscribers of all its channels
     Burst(burst::BurstArguments),
+    /// Measure the same scenarios against Tapecast and its peers in turn, and print one table
+    Versus(versus::VersusArguments),
+    /// Check the ratios that RESULTS.md states against what their commands give now
+    CheckResults(results::CheckResultsArguments),
     /// Play a tape to subscribers of every kind and follow every sequence of each
     Check(check::CheckArguments),
     /// Subscribers of a check in a process of their own
@@ -67,6 +77,8 @@ enum Tool {
     Figures(figures::FiguresArguments),
     /// Install what peers need from the npm and Debian registries
     Install(install::InstallArguments),
+    /// Measure sweeps and draw them
+    Curves(curves::CurvesArguments),
     /// Peer: a daemon of a Debian package, configured for speed
     #[command(hide = true)]
     Daemon(daemon::DaemonArguments),
@@ -86,10 +98,13 @@ fn main() -> ExitCode {
         Tool::Idle(arguments) => idle::main(&arguments),
         Tool::Run(arguments) => run::main(&arguments),
         Tool::Burst(arguments) => burst::main(&arguments),
+        Tool::Versus(arguments) => versus::main(&arguments),
+        Tool::CheckResults(arguments) => results::main(&arguments),
         Tool::Check(arguments) => check::main(&arguments),
         Tool::CheckReader(arguments) => check::reader_main(&arguments),
         Tool::Figures(arguments) => figures::main(&arguments),
         Tool::Install(arguments) => install::main(&arguments),
+        Tool::Curves(arguments) => curves::main(&arguments),
         Tool::Daemon(arguments) => daemon::main(&arguments),
         Tool::WithParent(arguments) => daemon::with_parent(&arguments),
         Tool::Bare(arguments) => peers::bare::main(&arguments),

@@ -8,7 +8,7 @@ use crate::process_tree;
 pub(crate) use crate::process_tree::Usage;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -21,9 +21,24 @@ const STOPPED_WITHIN_NS: u64 = 5_000_000_000;
 
 /// Binds the calling thread, and what it starts from now on, to `core`.
 pub(crate) fn pin_to(core: usize) -> io::Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    Ok(sched_setaffinity(None, &cores)?)
+    pin_to_all(&[core])
+}
+
+fn pin_to_all(cores: &[usize]) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for core in cores {
+        if *core >= CpuSet::MAX_CPU {
+            return Err(io::Error::other(format!("there is no core {core}")));
+        }
+        set.set(*core);
+    }
+    Ok(sched_setaffinity(None, &set)?)
+}
+
+/// The cores that the calling thread may use: before it is bound, those of the machine.
+pub(crate) fn cores() -> io::Result<Vec<usize>> {
+    let set = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
 }
 
 /// A running server.
@@ -46,10 +61,10 @@ struct Listening {
 }
 
 impl Server {
-    /// Starts `command` on `core` and waits until it has said where it listens: for metrics too, where it was asked to.
-    pub(crate) fn start(command: &[String], core: usize) -> io::Result<Self> {
+    /// Starts `command` on `cores` and waits until it has said where it listens: for metrics too, where it was asked to.
+    pub(crate) fn start(command: &[String], cores: &[usize]) -> io::Result<Self> {
         let has_admin = command.iter().any(|word| word == "--admin-listen");
-        Self::start_until(command, Some(core), |server| {
+        Self::start_until(command, Some(cores), |server| {
             server.subscribers.is_some() && server.ingest.is_some() && (server.admin.is_some() || !has_admin)
         })
     }
@@ -64,10 +79,10 @@ impl Server {
 
     fn start_until(
         command: &[String],
-        core: Option<usize>,
+        cores: Option<&[usize]>,
         is_up: impl Fn(&Listening) -> bool,
     ) -> io::Result<Self> {
-        let mut child = spawn_on(command, core)?;
+        let mut child = spawn_on(command, cores)?;
         let output = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
         let stopping = Stopping(Some(child));
         let roles = listen_to(output);
@@ -138,12 +153,12 @@ fn stop(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// A process inherits the core of the thread that starts it.
-fn spawn_on(command: &[String], core: Option<usize>) -> io::Result<Child> {
+/// A process inherits the cores of the thread that starts it.
+fn spawn_on(command: &[String], cores: Option<&[usize]>) -> io::Result<Child> {
     thread::scope(|scope| {
         scope
             .spawn(|| {
-                core.map_or(Ok(()), pin_to)?;
+                cores.map_or(Ok(()), pin_to_all)?;
                 Command::new(&command[0])
                     .args(&command[1..])
                     .stdin(Stdio::null())

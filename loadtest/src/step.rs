@@ -50,9 +50,9 @@ pub(crate) struct StepOptions {
     /// Choice of channels
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// The server's core
-    #[arg(long, default_value_t = 0)]
-    pub(crate) server_core: usize,
+    /// The server's core, or cores: 0 or 0,2,3
+    #[arg(long, alias = "server-core", value_delimiter = ',', default_values_t = [0], num_args = 1)]
+    pub(crate) server_cores: Vec<usize>,
     /// The core of swarm and feed
     #[arg(long, default_value_t = 1)]
     pub(crate) tools_core: usize,
@@ -68,6 +68,8 @@ pub(crate) struct Step {
     pub(crate) server_waited: f64,
     pub(crate) feed_cpu: f64,
     pub(crate) resident_bytes: u64,
+    /// What the server had resident before anybody connected.
+    pub(crate) resident_before_bytes: u64,
     pub(crate) held: bool,
     pub(crate) verdict: Verdict,
 }
@@ -79,12 +81,19 @@ pub(crate) fn measure(
     target: &Target,
     options: &StepOptions,
 ) -> io::Result<Step> {
-    let server = Server::start(&target.command, options.server_core)?;
+    let server = Server::start(&target.command, &options.server_cores)?;
+    let resident_before_bytes = server.resident_bytes();
     let dialect = target.dialect.unwrap_or(options.dialect);
     let mut swarm = Swarm::connect(&swarm_arguments(scenario, &server, dialect, options))?;
     let publish = feed_arguments(scenario, rate, &server, target, options);
     let (published, done) = (AtomicU64::new(0), AtomicBool::new(false));
-    let mut watch = Watch { server: &server, published: &published, done: &done, usage: Vec::new() };
+    let mut watch = Watch {
+        server: &server,
+        resident_before_bytes,
+        published: &published,
+        done: &done,
+        usage: Vec::new(),
+    };
     let (report, fed) = thread::scope(|scope| {
         let feeding = scope.spawn(|| {
             let fed = feed::run(&publish, &published);
@@ -104,6 +113,7 @@ pub(crate) fn measure(
 /// What the swarm asks for while it measures.
 struct Watch<'a> {
     server: &'a Server,
+    resident_before_bytes: u64,
     published: &'a AtomicU64,
     done: &'a AtomicBool,
     usage: Vec<Usage>,
@@ -209,6 +219,7 @@ impl Step {
             server_waited,
             feed_cpu,
             resident_bytes,
+            resident_before_bytes: watch.resident_before_bytes,
             held,
             verdict,
         }

@@ -8,6 +8,7 @@ use crate::subscription::Dialect;
 use std::io;
 
 /// A server and how it is started. Paths are relative to the repository's root.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) command: Vec<String>,

@@ -51,6 +51,11 @@ impl Verdict {
             _ => Self::Unexplained,
         }
     }
+
+    /// Whether the load tool was at its end, alone or with the server: then nobody knows what the server could have done.
+    pub(crate) fn is_the_tools(self) -> bool {
+        matches!(self, Self::Swarm | Self::Feed | Self::ServerAndSwarm)
+    }
 }
 
 impl fmt::Display for Verdict {

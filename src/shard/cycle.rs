@@ -285,6 +285,7 @@ impl Shard {
 
     pub(super) fn flush(&mut self) {
         let mut cut = std::mem::take(&mut self.buffers.cut);
+        self.fanout.order_dirty();
         for place in 0..self.fanout.dirty_len() {
             let cohort = self.fanout.dirty(place);
             self.send(cohort, &mut cut);

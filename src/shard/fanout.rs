@@ -133,8 +133,10 @@ pub(super) struct Fanout {
     /// The frames of each of them.
     frames: [Vec<Range>; Shape::COUNT],
     pub(super) notices: Vec<Notice>,
-    /// Cohorts that got something, in the order of their first record.
+    /// Cohorts that got something.
     dirty: Vec<CohortId>,
+    /// Which way round the next flush goes.
+    is_backwards: bool,
     lanes: Vec<Lane>,
     /// Of all lanes.
     blocks: Vec<Block>,
@@ -153,6 +155,7 @@ impl Default for Fanout {
             frames: [const { Vec::new() }; Shape::COUNT],
             notices: Vec::new(),
             dirty: Vec::new(),
+            is_backwards: false,
             lanes: Vec::new(),
             blocks: Vec::new(),
             appended: 0,
@@ -244,6 +247,16 @@ impl Fanout {
     /// Most bytes that wait for one subscriber in this cycle.
     pub(super) fn lane_bytes_max(&self) -> usize {
         self.lane_bytes_max as usize
+    }
+
+    /// Puts the cohorts that got something into the order of the flush: that of their numbers, which is about the order in which their
+    /// sockets were made and lie in memory; every other cycle the other way round, so that nobody is always the last.
+    pub(super) fn order_dirty(&mut self) {
+        self.dirty.sort_unstable();
+        if self.is_backwards {
+            self.dirty.reverse();
+        }
+        self.is_backwards = !self.is_backwards;
     }
 
     pub(super) fn dirty_len(&self) -> usize {

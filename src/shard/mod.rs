@@ -35,6 +35,8 @@ mod commands;
 mod commit;
 mod cycle;
 mod departure;
+#[cfg(feature = "drive")]
+pub mod drive;
 mod fanout;
 mod inbound;
 mod index;
@@ -43,8 +45,6 @@ mod lapped;
 mod latency;
 mod life;
 pub mod mailbox;
-#[cfg(feature = "model")]
-pub mod model;
 mod owed;
 mod patterns;
 mod ready;

@@ -5,6 +5,6 @@ pub mod frame;
 pub mod handshake;
 pub mod outbox;
 pub mod session;
-#[cfg(feature = "model")]
+#[cfg(feature = "drive")]
 pub mod sim;
 pub mod socket;

@@ -1,6 +1,6 @@
-//! A connection of the model's: a pipe in memory whose room the simulator sets, so that it decides what each offer takes.
+//! A connection in memory: a pipe whose room the simulator sets, so that it decides what each offer takes; or, for a bench, a sink.
 //!
-//! Built with the feature `model` alone. Its two ends are on one thread; they only have the types of two. It behaves as a socket on its
+//! Built with the feature `drive` alone. Its two ends are on one thread; they only have the types of two. It behaves as a socket on its
 //! reactor does: who was refused is woken once by what changes that. Invariant: bytes come out in the order in which they went in.
 
 use std::io;
@@ -27,6 +27,8 @@ struct State {
     to_client: Vec<u8>,
     /// Bytes that the server may still say.
     room: usize,
+    /// The server may say anything, and nothing of it is kept.
+    is_sink: bool,
     /// An offer was refused since there was room last.
     refused: bool,
     /// A read found nothing since something came last.
@@ -53,6 +55,9 @@ impl SimPipe {
         let mut state = lock(&self.0);
         if state.client_gone {
             return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if state.is_sink {
+            return Ok(bytes.len());
         }
         let taken = bytes.len().min(state.room);
         if taken == 0 && !bytes.is_empty() {
@@ -118,6 +123,11 @@ impl SimClient {
         if bytes > 0 && std::mem::take(&mut state.refused) {
             state.wake();
         }
+    }
+
+    /// From now on the server may say anything, and nothing of it is kept: what is measured is who offers, not who takes.
+    pub fn swallow(&self) {
+        lock(&self.0).is_sink = true;
     }
 
     /// Appends what the server said since the last time.

@@ -21,8 +21,8 @@ pub enum Connection {
     Tcp(std::net::TcpStream),
     /// One end of a pair; whoever has the other one speaks to the client.
     Pipe(std::os::unix::net::UnixStream),
-    /// The model's.
-    #[cfg(feature = "model")]
+    /// In memory, for who drives the shard.
+    #[cfg(feature = "drive")]
     Sim(super::sim::SimPipe),
 }
 
@@ -33,8 +33,8 @@ pub enum Socket {
     Tcp(TcpStream),
     /// A pipe to the front, which answers the client by HTTP.
     Pipe(UnixStream),
-    /// The model's.
-    #[cfg(feature = "model")]
+    /// In memory, for who drives the shard.
+    #[cfg(feature = "drive")]
     Sim(super::sim::SimPipe),
 }
 
@@ -56,7 +56,7 @@ impl Socket {
                 SockRef::from(&socket).set_send_buffer_size(notsent_lowat_bytes as usize)?;
                 UnixStream::from_std(socket).map(Self::Pipe)
             }
-            #[cfg(feature = "model")]
+            #[cfg(feature = "drive")]
             Connection::Sim(pipe) => Ok(Self::Sim(pipe)),
         }
     }
@@ -67,7 +67,7 @@ impl Socket {
         match self {
             Self::Tcp(_) => Framing::WebSocket,
             Self::Pipe(_) => Framing::EventStream,
-            #[cfg(feature = "model")]
+            #[cfg(feature = "drive")]
             Self::Sim(_) => Framing::WebSocket,
         }
     }
@@ -80,7 +80,7 @@ impl Socket {
         let offered = match self {
             Self::Tcp(stream) => send_at_once(stream, bytes),
             Self::Pipe(stream) => stream.try_write(bytes),
-            #[cfg(feature = "model")]
+            #[cfg(feature = "drive")]
             Self::Sim(pipe) => pipe.try_write(bytes),
         };
         none_if_would_block(offered).map(Option::unwrap_or_default)
@@ -94,7 +94,7 @@ impl Socket {
         none_if_would_block(match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Pipe(stream) => stream.try_read(buffer),
-            #[cfg(feature = "model")]
+            #[cfg(feature = "drive")]
             Self::Sim(pipe) => pipe.try_read(buffer),
         })
     }
@@ -104,7 +104,7 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(context),
             Self::Pipe(stream) => stream.poll_read_ready(context),
-            #[cfg(feature = "model")]
+            #[cfg(feature = "drive")]
             Self::Sim(pipe) => pipe.poll_read_ready(context),
         }
     }
@@ -114,7 +114,7 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(context),
             Self::Pipe(stream) => stream.poll_write_ready(context),
-            #[cfg(feature = "model")]
+            #[cfg(feature = "drive")]
             Self::Sim(pipe) => pipe.poll_write_ready(context),
         }
     }
@@ -125,8 +125,8 @@ impl Socket {
         let _ = match self {
             Self::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
             Self::Pipe(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
-            // The model's client stops reading at the close frame.
-            #[cfg(feature = "model")]
+            // Its client stops reading at the close frame.
+            #[cfg(feature = "drive")]
             Self::Sim(_) => Ok(()),
         };
     }

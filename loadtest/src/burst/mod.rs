@@ -62,9 +62,9 @@ pub(crate) struct BurstOptions {
     /// Of a generated tape
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// The server's core
-    #[arg(long, default_value_t = 0)]
-    pub(crate) server_core: usize,
+    /// The server's core, or cores: 0 or 0,2,3
+    #[arg(long, alias = "server-core", value_delimiter = ',', default_values_t = [0], num_args = 1)]
+    pub(crate) server_cores: Vec<usize>,
     /// The core of feed and audience
     #[arg(long, default_value_t = 1)]
     pub(crate) tools_core: usize,
@@ -105,14 +105,14 @@ pub(crate) fn main(arguments: &BurstArguments) -> io::Result<()> {
     for speed in &arguments.burst.speeds {
         let title = if *speed == 0.0 { "burst unpaced".to_owned() } else { format!("burst {speed}x") };
         let options = BurstOptions { speeds: vec![*speed], ..arguments.burst.clone() };
-        let mut figures: Vec<Vec<Figure>> = targets.iter().map(|_| Vec::new()).collect();
+        let mut rounds: Vec<Vec<Vec<Figure>>> = targets.iter().map(|_| Vec::new()).collect();
         for _ in 0..arguments.repeat {
-            for (target, figures) in targets.iter().zip(&mut figures) {
-                figures.extend(told(&title, target, &options));
+            for (target, rounds) in targets.iter().zip(&mut rounds) {
+                rounds.push(told(&title, target, &options));
             }
         }
         if arguments.repeat > 1 || targets.len() > 1 {
-            print_summary(&title, &targets, &figures);
+            print_summary(&title, &targets, &rounds);
         }
     }
     Ok(())
@@ -159,7 +159,7 @@ pub(crate) fn measure(target: &Target, options: &BurstOptions) -> io::Result<Vec
 fn run(target: &Target, tape: &Tape, speed: f64, options: &BurstOptions) -> io::Result<BurstFigures> {
     let script = options.script(tape, speed)?;
     let log = Log::new(script.records());
-    let server = Server::start(&command(target), options.server_core)?;
+    let server = Server::start(&command(target), &options.server_cores)?;
     let mut audience = Audience::connect(&script, &log, &server, options.subscribers, options.pause_us)?;
     let (heard, played) = thread::scope(|scope| {
         let playing = scope.spawn(|| player::play(&script, server.ingest, &log));

@@ -26,9 +26,10 @@ pub(super) fn run(scenario: Scenario, target: &Target, arguments: &RunArguments)
 fn search(scenario: &Scenario, target: &Target, arguments: &RunArguments) -> io::Result<Outcome> {
     let found = limit::find(scenario, target, &arguments.limit, &arguments.step)?;
     let beyond = found.beyond.map_or_else(|| "nothing, the steps ended".to_owned(), |side| side.to_string());
+    let holds = if found.is_the_tools() { "holds at least" } else { "holds" };
     match found.best {
         Some(step) => Ok(Outcome {
-            line: format!("holds {step}; beyond it saturated: {beyond}"),
+            line: format!("{holds} {step}; beyond it saturated: {beyond}"),
             figures: figures(&step),
         }),
         None => Err(io::Error::other(format!("no rate tried was held; saturated: {beyond}"))),

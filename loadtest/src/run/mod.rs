@@ -8,11 +8,12 @@ mod fanout;
 mod idle;
 mod ingest;
 
-use crate::latency::median_and_spread;
 use crate::limit::SearchOptions;
 use crate::scenario::Name;
 use crate::server::pin_to;
+use crate::spread::Spread;
 use crate::step::StepOptions;
+use crate::summary::{self, Line};
 use crate::target::Target;
 use clap::{Args, ValueEnum};
 use std::io;
@@ -74,37 +75,52 @@ pub(crate) fn main(arguments: &RunArguments) -> io::Result<()> {
 /// A server that does not start or refuses is a line that says so, and the others go on.
 fn compare(name: Name, targets: &[Target], arguments: &RunArguments) {
     let title = name.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-    let mut figures: Vec<Vec<Figure>> = targets.iter().map(|_| Vec::new()).collect();
+    let mut rounds: Vec<Vec<Vec<Figure>>> = targets.iter().map(|_| Vec::new()).collect();
     for _ in 0..arguments.repeat {
-        for (target, figures) in targets.iter().zip(&mut figures) {
+        for (target, rounds) in targets.iter().zip(&mut rounds) {
             match run_one(name, target, arguments) {
                 Ok(outcome) => {
                     println!("{title} {}: {}", target.name, outcome.line);
-                    figures.extend(outcome.figures);
+                    rounds.push(outcome.figures);
                 }
-                Err(error) => println!("{title} {}: FAILED: {error}", target.name),
+                Err(error) => {
+                    println!("{title} {}: FAILED: {error}", target.name);
+                    rounds.push(Vec::new());
+                }
             }
         }
     }
     if arguments.repeat > 1 || targets.len() > 1 {
-        print_summary(&title, targets, &figures);
+        print_summary(&title, targets, &rounds);
     }
 }
 
+/// Prints each figure's summary line. `rounds` is by server, then by round; a round that failed is empty.
+pub(crate) fn print_summary(title: &str, targets: &[Target], rounds: &[Vec<Vec<Figure>>]) {
+    let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+    summed(title, &names, rounds).iter().for_each(|line| println!("{line}"));
+}
+
 /// Medians over the rounds, each beside the first server's.
-pub(crate) fn print_summary(title: &str, targets: &[Target], figures: &[Vec<Figure>]) {
-    let first = figures.first().map(|figures| medians(figures)).unwrap_or_default();
-    for (target, figures) in targets.iter().zip(figures) {
-        for (name, median, low, high) in medians(figures) {
-            let base =
-                first.iter().find(|(other, ..)| *other == name).map_or(f64::NAN, |(_, base, ..)| *base);
-            let (ratio, first) = (median / base, &targets[0].name);
-            println!(
-                "{title} {} {name}: median {median:.3} (from {low:.3} to {high:.3}), {ratio:.2} of {first}",
-                target.name
-            );
+fn summed(title: &str, servers: &[&str], rounds: &[Vec<Vec<Figure>>]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (server, own) in servers.iter().zip(rounds) {
+        for name in names(own) {
+            let values = by_round(own, name);
+            let Some(spread) = Spread::of(&values.iter().flatten().copied().collect::<Vec<_>>()) else {
+                continue;
+            };
+            lines.push(Line {
+                scenario: title.to_owned(),
+                server: (*server).to_owned(),
+                figure: name.to_owned(),
+                values: spread,
+                ratio: summary::paired(&values, &by_round(&rounds[0], name)),
+                base: servers[0].to_owned(),
+            });
         }
     }
+    lines
 }
 
 fn run_one(name: Name, target: &Target, arguments: &RunArguments) -> io::Result<Outcome> {
@@ -115,19 +131,37 @@ fn run_one(name: Name, target: &Target, arguments: &RunArguments) -> io::Result<
     }
 }
 
-/// Median, lowest and highest of each figure, in the order in which they first came.
-fn medians(figures: &[Figure]) -> Vec<(&'static str, f64, f64, f64)> {
+/// The figures' names, in the order in which they first came.
+fn names(rounds: &[Vec<Figure>]) -> Vec<&'static str> {
     let mut names: Vec<&'static str> = Vec::new();
-    for figure in figures {
+    for figure in rounds.iter().flatten() {
         if !names.contains(&figure.name) {
             names.push(figure.name);
         }
     }
-    let values = |name| -> Vec<f64> {
-        figures.iter().filter(|figure| figure.name == name).map(|figure| figure.value).collect()
-    };
-    let summed = names.into_iter().filter_map(|name| {
-        median_and_spread(&values(name)).map(|(median, low, high)| (name, median, low, high))
-    });
-    summed.collect()
+    names
+}
+
+/// One figure, round by round.
+fn by_round(rounds: &[Vec<Figure>], name: &str) -> Vec<Option<f64>> {
+    let value =
+        |round: &Vec<Figure>| round.iter().find(|figure| figure.name == name).map(|figure| figure.value);
+    rounds.iter().map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_that_failed_leaves_the_other_pairs_where_they_are() {
+        let round = |value: f64| vec![Figure { name: "p50 us", value }];
+        let rounds =
+            [vec![round(10.0), round(20.0), round(30.0)], vec![round(20.0), Vec::new(), round(90.0)]];
+        let lines = summed("quiet", &["tapecast", "bare"], &rounds);
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0].ratio.map(|ratio| ratio.median), Some(1.0));
+        let ratio = lines[1].ratio.expect("two rounds have both");
+        assert_eq!((ratio.lowest, ratio.highest, lines[1].base.as_str()), (2.0, 3.0, "tapecast"));
+    }
 }

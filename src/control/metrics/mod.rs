@@ -17,6 +17,7 @@ use crate::channel::Catalogue;
 use crate::{front, ingest, ring, shard};
 
 mod page;
+mod process;
 mod shards;
 mod stages;
 
@@ -93,6 +94,7 @@ impl Everything {
     fn write_process(&self, page: &mut Page<'_>) -> fmt::Result {
         let started = self.started.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         page.gauge("process_start_time_seconds", "When the process started, seconds since 1970.", started)?;
+        process::write(page)?;
         let version = [(env!("CARGO_PKG_VERSION"), 1)];
         page.family(Kind::Gauge, "tapecast_build_info", "Which build this is.", "version", version)
     }
