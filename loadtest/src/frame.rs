@@ -43,6 +43,22 @@ pub(crate) fn walk(bytes: &[u8], mut visit: impl FnMut(Frame<'_>)) -> Result<usi
 }
 
 fn first(bytes: &[u8]) -> Result<Option<Frame<'_>>, FrameError> {
+    let Some(Head { opcode, head_bytes, payload_bytes }) = head(bytes)? else { return Ok(None) };
+    let wire_bytes = head_bytes + payload_bytes;
+    let payload = bytes.get(head_bytes..wire_bytes);
+    Ok(payload.map(|payload| Frame { opcode, payload, wire_bytes }))
+}
+
+/// The head of a frame that may not be whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) opcode: u8,
+    pub(crate) head_bytes: usize,
+    pub(crate) payload_bytes: usize,
+}
+
+/// Reads the head of the frame at the front of `bytes`; `None` if it is cut.
+pub(crate) fn head(bytes: &[u8]) -> Result<Option<Head>, FrameError> {
     let [start, length, ..] = *bytes else { return Ok(None) };
     if start & 0xF0 != FIN {
         return Err(FrameError::FragmentedOrCompressed);
@@ -50,10 +66,8 @@ fn first(bytes: &[u8]) -> Result<Option<Frame<'_>>, FrameError> {
     if length & MASKED != 0 {
         return Err(FrameError::Masked);
     }
-    let Some((head_bytes, payload_bytes)) = sizes(length, &bytes[2..]) else { return Ok(None) };
-    let wire_bytes = head_bytes + payload_bytes;
-    let payload = bytes.get(head_bytes..wire_bytes);
-    Ok(payload.map(|payload| Frame { opcode: start & 0x0F, payload, wire_bytes }))
+    let sizes = sizes(length, &bytes[2..]);
+    Ok(sizes.map(|(head_bytes, payload_bytes)| Head { opcode: start & 0x0F, head_bytes, payload_bytes }))
 }
 
 fn sizes(length: u8, rest: &[u8]) -> Option<(usize, usize)> {

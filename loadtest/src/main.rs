@@ -5,14 +5,15 @@
 //!
 //! `check` follows what subscribers are promised, `figures` measures what it costs.
 //!
-//! `payload`, `frame`, `order`, `latency`, `schedule`, `search`, `spread`, `summary` and `verdict` are pure; `feed`,
-//! `swarm`, `peers`, `server` and `install` touch sockets and processes; `step`, `memory` and `limit` measure with them, `run`,
-//! `versus` and others put together.
+//! `payload`, `frame`, `mqtt`, `order`, `latency`, `schedule`, `search`, `spread`, `summary` and `verdict` are pure; `feed`,
+//! `swarm`, `peers`, `daemon`, `server` and `install` touch sockets and processes; `step`, `memory` and `limit` measure with
+//! them, `run`, `versus` and others put together.
 
 mod burst;
 mod check;
 mod clock;
 mod curves;
+mod daemon;
 mod feed;
 mod figures;
 mod frame;
@@ -21,9 +22,11 @@ mod install;
 mod latency;
 mod limit;
 mod memory;
+mod mqtt;
 mod order;
 mod payload;
 mod peers;
+mod process_tree;
 mod results;
 mod run;
 mod scenario;
@@ -76,6 +79,12 @@ enum Tool {
     Install(install::InstallArguments),
     /// Measure sweeps and draw them
     Curves(curves::CurvesArguments),
+    /// Peer: a daemon of a Debian package, configured for speed
+    #[command(hide = true)]
+    Daemon(daemon::DaemonArguments),
+    /// A program that ends with the process that started it
+    #[command(hide = true)]
+    WithParent(daemon::WithParentArguments),
     /// Peer: a bare epoll loop that sends prepared frames (the roof)
     Bare(peers::PeerArguments),
     /// Peer: a task and a queue a connection over fastwebsockets
@@ -96,6 +105,8 @@ fn main() -> ExitCode {
         Tool::Figures(arguments) => figures::main(&arguments),
         Tool::Install(arguments) => install::main(&arguments),
         Tool::Curves(arguments) => curves::main(&arguments),
+        Tool::Daemon(arguments) => daemon::main(&arguments),
+        Tool::WithParent(arguments) => daemon::with_parent(&arguments),
         Tool::Bare(arguments) => peers::bare::main(&arguments),
         Tool::Obvious(arguments) => peers::obvious::main(&arguments),
     };

@@ -72,36 +72,42 @@ pub(crate) fn stamp_text(stamp_ns: u64) -> [u8; STAMP_DIGITS] {
     text
 }
 
-/// Writes lines of the feed protocol, `<channel> <payload>\n`, from one template.
+/// Writes records, `<channel> <payload>\n` or however a server wants them, from one template.
 pub(crate) struct Lines {
     template: Vec<u8>,
+    channel_at: usize,
     payload_at: usize,
 }
 
 impl Lines {
-    /// Lines on channels of `kind` whose payloads have exactly `payload_bytes`.
+    /// Records on channels of `kind` whose payloads have exactly `payload_bytes`, as `append` writes them: it holds
+    /// the channel's name and the payload byte for byte, and nothing else in it depends on their numbers.
     ///
     /// `payload_bytes` is at least [`PAYLOAD_BYTES_MIN`] (the arguments see to it).
-    pub(crate) fn new(kind: &str, payload_bytes: usize) -> Self {
-        let mut template = channel_name(0, kind).into_bytes();
-        template.push(b' ');
-        let payload_at = template.len();
-        template.extend_from_slice(payload(payload_bytes).as_bytes());
-        template.push(b'\n');
-        Self { template, payload_at }
+    pub(crate) fn new(
+        kind: &str,
+        payload_bytes: usize,
+        append: impl FnOnce(&mut Vec<u8>, &str, &[u8]),
+    ) -> Self {
+        let (name, payload) = (channel_name(0, kind), payload(payload_bytes));
+        let mut template = Vec::new();
+        append(&mut template, &name, payload.as_bytes());
+        let at = |part: &[u8]| template.windows(part.len()).position(|window| window == part).unwrap_or(0);
+        let (channel_at, payload_at) = (at(name.as_bytes()) + 1, at(payload.as_bytes()));
+        Self { template, channel_at, payload_at }
     }
 
-    /// Bytes of a line.
+    /// Bytes of a record as it is written.
     pub(crate) fn line_bytes(&self) -> usize {
         self.template.len()
     }
 
-    /// Appends one line.
+    /// Appends one record.
     pub(crate) fn append(&self, out: &mut Vec<u8>, stamp: &[u8; STAMP_DIGITS], channel: u32, sequence: u64) {
         let start = out.len();
         out.extend_from_slice(&self.template);
         let line = &mut out[start..];
-        write_number(&mut line[1..1 + CHANNEL_DIGITS], u64::from(channel));
+        write_number(&mut line[self.channel_at..self.channel_at + CHANNEL_DIGITS], u64::from(channel));
         let payload = &mut line[self.payload_at..];
         payload[STAMP_AT..STAMP_AT + STAMP_DIGITS].copy_from_slice(stamp);
         write_number(&mut payload[CHANNEL_AT..CHANNEL_AT + CHANNEL_DIGITS], u64::from(channel));
@@ -156,10 +162,15 @@ fn write_number(digits: &mut [u8], mut value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::Protocol;
 
     fn line(bytes: usize, stamped: Stamped) -> Vec<u8> {
+        record(Protocol::Lines, bytes, stamped)
+    }
+
+    fn record(protocol: Protocol, bytes: usize, stamped: Stamped) -> Vec<u8> {
         let mut out = Vec::new();
-        let lines = Lines::new("trade", bytes);
+        let lines = Lines::new("trade", bytes, |out, name, payload| protocol.append(out, name, payload));
         lines.append(&mut out, &stamp_text(stamped.stamp_ns), stamped.channel, stamped.sequence);
         assert_eq!(out.len(), lines.line_bytes());
         out
@@ -176,6 +187,17 @@ mod tests {
             let value: serde_json::Value = serde_json::from_slice(payload).expect("JSON");
             assert_eq!(value.to_string().len(), rewritten_bytes(bytes), "{bytes}");
             assert_eq!(read(payload), Some(stamped));
+        }
+    }
+
+    #[test]
+    fn every_protocol_names_the_channel_and_holds_the_payload() {
+        let stamped = Stamped { stamp_ns: 1, channel: 17, sequence: 42 };
+        let line = line(200, stamped);
+        for protocol in [Protocol::Nats, Protocol::Mqtt, Protocol::Nchan] {
+            let mut expected = Vec::new();
+            protocol.append(&mut expected, "s00017@trade", &line[b"s00017@trade ".len()..line.len() - 1]);
+            assert_eq!(record(protocol, 200, stamped), expected, "{protocol:?}");
         }
     }
 

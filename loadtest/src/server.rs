@@ -4,10 +4,11 @@
 //! Invariant: a server that was started is stopped, whatever happens in between.
 
 use crate::clock;
+use crate::process_tree;
+pub(crate) use crate::process_tree::Usage;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -59,15 +60,6 @@ struct Listening {
     admin: Option<SocketAddr>,
 }
 
-/// CPU of all of a process's threads since they began, ns.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Usage {
-    /// On the core.
-    pub(crate) cpu_ns: u64,
-    /// Ready, but waiting for the core: somebody else disturbs the run.
-    pub(crate) waited_ns: u64,
-}
-
 impl Server {
     /// Starts `command` on `cores` and waits until it has said where it listens: for metrics too, where it was asked to.
     pub(crate) fn start(command: &[String], cores: &[usize]) -> io::Result<Self> {
@@ -97,7 +89,8 @@ impl Server {
         let mut listening = Listening::default();
         while !is_up(&listening) {
             let said = roles.recv_timeout(LISTENING_WITHIN);
-            let (role, address) = said.map_err(|error| not_listening(command, error))?;
+            let (role, address) =
+                said.map_err(|error| not_listening(command, error))?.map_err(io::Error::other)?;
             match role.as_str() {
                 "subscribers" => listening.subscribers = Some(address),
                 "ingest" => listening.ingest = Some(address),
@@ -113,29 +106,14 @@ impl Server {
         }
     }
 
-    /// CPU so far, from each thread's `schedstat` (nanoseconds, where `stat` has hundredths of a second).
+    /// CPU so far, of the server and of all that it started.
     pub(crate) fn usage(&self) -> Usage {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.child.id())) else {
-            return Usage::default();
-        };
-        let mut usage = Usage::default();
-        for task in tasks.flatten() {
-            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(0));
-            usage.cpu_ns += numbers.next().unwrap_or(0);
-            usage.waited_ns += numbers.next().unwrap_or(0);
-        }
-        usage
+        process_tree::usage(self.child.id())
     }
 
-    /// Resident bytes: `VmRSS`.
+    /// Resident bytes, of the server and of all that it started.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-            .unwrap_or(0)
-            * 1024
+        process_tree::resident_bytes(self.child.id())
     }
 }
 
@@ -203,22 +181,28 @@ fn not_listening(command: &[String], error: RecvTimeoutError) -> io::Error {
 }
 
 /// Reads the server's output to its end, so that it never waits for a reader, and passes its addresses on.
-fn listen_to(output: ChildStdout) -> Receiver<(String, SocketAddr)> {
+fn listen_to(output: ChildStdout) -> Receiver<Said> {
     let (sender, receiver) = sync_channel(8);
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if let Some(listening) = parse_listening(&line) {
+            if let Some(said) = parse_said(&line) {
                 // Full or closed: nobody waits for addresses any more.
-                let _ = sender.try_send(listening);
+                let _ = sender.try_send(said);
             }
         }
     });
     receiver
 }
 
-fn parse_listening(line: &str) -> Option<(String, SocketAddr)> {
+/// A role and its address, or why the server cannot start.
+type Said = Result<(String, SocketAddr), String>;
+
+fn parse_said(line: &str) -> Option<Said> {
+    if let Some(why) = line.strip_prefix("failed ") {
+        return Some(Err(why.to_owned()));
+    }
     let (role, address) = line.strip_prefix("listening ")?.split_once(' ')?;
-    Some((role.to_owned(), address.trim().parse().ok()?))
+    Some(Ok((role.to_owned(), address.trim().parse().ok()?)))
 }
 
 #[cfg(test)]
@@ -227,10 +211,11 @@ mod tests {
 
     #[test]
     fn addresses_are_read_from_what_a_server_prints() {
-        let parsed = parse_listening("listening ingest 127.0.0.1:9002");
-        assert_eq!(parsed, Some(("ingest".to_owned(), "127.0.0.1:9002".parse().expect("an address"))));
-        assert_eq!(parse_listening("listening ingest somewhere"), None);
-        assert_eq!(parse_listening("ready"), None);
+        let parsed = parse_said("listening ingest 127.0.0.1:9002");
+        assert_eq!(parsed, Some(Ok(("ingest".to_owned(), "127.0.0.1:9002".parse().expect("an address")))));
+        assert_eq!(parse_said("listening ingest somewhere"), None);
+        assert_eq!(parse_said("ready"), None);
+        assert_eq!(parse_said("failed no such program"), Some(Err("no such program".to_owned())));
     }
 
     #[test]

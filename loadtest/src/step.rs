@@ -85,7 +85,7 @@ pub(crate) fn measure(
     let resident_before_bytes = server.resident_bytes();
     let dialect = target.dialect.unwrap_or(options.dialect);
     let mut swarm = Swarm::connect(&swarm_arguments(scenario, &server, dialect, options))?;
-    let publish = feed_arguments(scenario, rate, &server, options);
+    let publish = feed_arguments(scenario, rate, &server, target, options);
     let (published, done) = (AtomicU64::new(0), AtomicBool::new(false));
     let mut watch = Watch {
         server: &server,
@@ -157,7 +157,13 @@ fn swarm_arguments(
     }
 }
 
-fn feed_arguments(scenario: &Scenario, rate: f64, server: &Server, options: &StepOptions) -> FeedArguments {
+fn feed_arguments(
+    scenario: &Scenario,
+    rate: f64,
+    server: &Server,
+    target: &Target,
+    options: &StepOptions,
+) -> FeedArguments {
     FeedArguments {
         to: server.ingest,
         channels: scenario.channels,
@@ -167,6 +173,7 @@ fn feed_arguments(scenario: &Scenario, rate: f64, server: &Server, options: &Ste
         seed: options.seed,
         kind: "trade".to_owned(),
         tick_us: 250,
+        protocol: target.feed,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Pure but for the name of our own program. Must not start anything.
 //! Invariant: a command begins with a program, so it can be started.
 
+use crate::feed::Protocol;
 use crate::subscription::Dialect;
 use std::io;
 
@@ -13,6 +14,8 @@ pub(crate) struct Target {
     pub(crate) command: Vec<String>,
     /// What its subscribers speak, where it speaks nothing else.
     pub(crate) dialect: Option<Dialect>,
+    /// What its ingest listener understands.
+    pub(crate) feed: Protocol,
 }
 
 const TAPECAST: &str = "target/release/tapecast serve --shards 1 --listen 127.0.0.1:0 --ingest-listen 127.0.0.1:0 \
@@ -29,18 +32,33 @@ impl Target {
             "bun" => words(BUN),
             "ws" => words(WS),
             "socketio" => words(SOCKETIO),
-            "bare" | "obvious" => {
-                let own = std::env::current_exe()?;
-                vec![own.to_string_lossy().into_owned(), name.to_owned()]
-            }
+            "bare" | "obvious" => own(&[name])?,
+            "nats" | "nchan" | "mosquitto" => own(&["daemon", name])?,
             line => words(line),
         };
         if command.is_empty() {
             return Err(io::Error::other("a server's command is empty"));
         }
-        let dialect = (name == "socketio").then_some(Dialect::SocketIo);
-        Ok(Self { name: name.to_owned(), command, dialect })
+        let (dialect, feed) = protocols(name);
+        Ok(Self { name: name.to_owned(), command, dialect, feed })
     }
+}
+
+/// What the peers that have protocols of their own speak.
+fn protocols(name: &str) -> (Option<Dialect>, Protocol) {
+    match name {
+        "socketio" => (Some(Dialect::SocketIo), Protocol::Lines),
+        "nats" => (Some(Dialect::Nats), Protocol::Nats),
+        "nchan" => (Some(Dialect::Nchan), Protocol::Nchan),
+        "mosquitto" => (Some(Dialect::Mqtt), Protocol::Mqtt),
+        _ => (None, Protocol::Lines),
+    }
+}
+
+/// This program, as one of its tools.
+fn own(arguments: &[&str]) -> io::Result<Vec<String>> {
+    let program = std::env::current_exe()?.to_string_lossy().into_owned();
+    Ok(std::iter::once(program).chain(arguments.iter().map(|word| (*word).to_owned())).collect())
 }
 
 fn words(line: &str) -> Vec<String> {

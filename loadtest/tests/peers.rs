@@ -5,52 +5,17 @@
 //! where it is not, delivers everything in order and closes whoever is too far behind.
 //! Must not wait by the clock: each step follows a printed line or an answer.
 
-use std::io::{BufRead, BufReader, ErrorKind, Lines, Read, Write};
+mod tool;
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
-
-/// A tool that is ended with the test.
-struct Tool {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Tool {
-    fn start(arguments: &str) -> Self {
-        Self::start_program(env!("CARGO_BIN_EXE_loadtest"), arguments)
-    }
-
-    /// Starts any program from the repository's root, as the load test does.
-    fn start_program(program: &str, arguments: &str) -> Self {
-        let mut child = Command::new(program)
-            .args(arguments.split_whitespace())
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program}: {error}"));
-        let output = child.stdout.take().expect("its output is piped");
-        Self { child, lines: BufReader::new(output).lines() }
-    }
-
-    /// The next line that begins with `start`.
-    fn line(&mut self, start: &str) -> String {
-        let mut lines = self.lines.by_ref().map(|line| line.expect("text"));
-        lines.find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no line began with {start}"))
-    }
-}
-
-impl Drop for Tool {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use tool::{Tool, addresses, swarm};
 
 /// A peer and its two addresses. One from npm is installed first; a test of it is never left out.
 fn peer(name: &str) -> (Tool, String, String) {
-    let mut peer = match name {
+    let peer = match name {
         "bare" | "obvious" => Tool::start(name),
         npm => {
             Tool::start(&format!("install {npm}")).line(&format!("{npm}: installed"));
@@ -60,15 +25,7 @@ fn peer(name: &str) -> (Tool, String, String) {
             }
         }
     };
-    let subscribers = peer.line("listening subscribers ")["listening subscribers ".len()..].to_owned();
-    let ingest = peer.line("listening ingest ")["listening ingest ".len()..].to_owned();
-    (peer, subscribers, ingest)
-}
-
-fn swarm(to: &str, rest: &str) -> Tool {
-    let mut swarm = Tool::start(&format!("swarm --to {to} --wait 20 --warmup 0 {rest}"));
-    swarm.line("swarm: ");
-    swarm
+    addresses(peer)
 }
 
 #[test]

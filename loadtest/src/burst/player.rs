@@ -5,7 +5,7 @@
 
 use super::script::Script;
 use crate::clock;
-use crate::feed::Outlet;
+use crate::feed::{Outlet, Protocol};
 use crate::latency::{Latencies, Summary};
 use std::io;
 use std::net::SocketAddr;
@@ -77,7 +77,7 @@ impl<'a> Player<'a> {
         Ok(Self {
             script,
             log,
-            outlet: Outlet::connect(to)?,
+            outlet: Outlet::connect(to, Protocol::Lines)?,
             batch: Vec::with_capacity(BATCH_BYTES_MAX * 2),
             next: 0,
             start_ns: clock::now_ns(),
@@ -100,7 +100,7 @@ impl<'a> Player<'a> {
             not_before_ns = now_ns + TICK_NS;
             held_up = (held_up || blocked_ns > 0) && self.is_behind();
         }
-        let accepted = self.outlet.acknowledged()?;
+        let accepted = self.outlet.acknowledged(self.next as u64)?;
         Ok(Played {
             start_ns: self.start_ns,
             accepted,

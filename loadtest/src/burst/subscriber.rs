@@ -33,9 +33,7 @@ impl Subscriber {
         socket.set_read_timeout(Some(ANSWERED_WITHIN))?;
         socket.write_all(Dialect::Binance.request(&to.to_string(), None).as_bytes())?;
         let left = upgraded(&mut socket)?;
-        let mut message = Vec::new();
-        frame::append_client(&mut message, frame::TEXT, Dialect::Binance.subscribe(channels).as_bytes());
-        socket.write_all(&message)?;
+        socket.write_all(&Dialect::Binance.subscribe(channels))?;
         subscribed(&mut socket, left)?;
         socket.set_nonblocking(true)?;
         let proof = is_compared.then(Proof::default);

@@ -6,7 +6,7 @@
 use super::measure::Runner;
 use super::row::{Figures, Row, State};
 use super::sweep::SILENT;
-use crate::feed::{self, FeedArguments, FeedReport};
+use crate::feed::{self, FeedArguments, FeedReport, Protocol};
 use crate::idle::IdleArguments;
 use crate::server::{Server, Usage};
 use crate::step::StepOptions;
@@ -90,6 +90,7 @@ fn flow(server: &Server, seconds: f64, options: &StepOptions) -> FeedArguments {
         seed: options.seed,
         kind: "trade".to_owned(),
         tick_us: 250,
+        protocol: Protocol::Lines,
     }
 }
 

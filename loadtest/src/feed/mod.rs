@@ -1,4 +1,4 @@
-//! The feed: publishes stamped records over the line protocol at a rate, or as fast as they are taken.
+//! The feed: publishes stamped records over the server's protocol at a rate, or as fast as they are taken.
 //!
 //! One thread, the caller's. Must not wait for the server in silence: what it could not send on time
 //! is sent at once when it can, and told. Invariant: record `i` is on channel `order[i % channels]`
@@ -6,8 +6,10 @@
 
 mod answers;
 mod outlet;
+mod protocol;
 
 pub(crate) use outlet::Outlet;
+pub(crate) use protocol::Protocol;
 
 use crate::clock;
 use crate::latency::{Duration, Latencies, Summary};
@@ -49,6 +51,9 @@ pub(crate) struct FeedArguments {
     /// Least microseconds between two writes; records rarer than that are sent exactly on time
     #[arg(long, default_value_t = 250)]
     pub(crate) tick_us: u64,
+    /// What the ingest listener understands
+    #[arg(long, value_enum, default_value_t = Protocol::Lines)]
+    pub(crate) protocol: Protocol,
 }
 
 /// Parses a payload's size.
@@ -69,7 +74,7 @@ pub(crate) struct FeedReport {
     pub(crate) per_channel: Vec<u64>,
     /// Records that the server says it accepted; `None` if it never said.
     pub(crate) accepted: Option<u64>,
-    /// Lines that the server refused.
+    /// Records that the server refused.
     pub(crate) refused: u64,
     /// From the first write to the last, or to the acknowledgement where that comes.
     pub(crate) elapsed_ns: u64,
@@ -115,7 +120,7 @@ pub(crate) fn run(arguments: &FeedArguments, published: &AtomicU64) -> io::Resul
         feed.publish_until(end_ns, published)?;
         feed.sent
     };
-    let accepted = feed.outlet.acknowledged()?;
+    let accepted = feed.outlet.acknowledged(feed.sent)?;
     Ok(FeedReport {
         published: feed.sent,
         asked,
@@ -140,11 +145,14 @@ struct Feed {
 
 impl Feed {
     fn connect(arguments: &FeedArguments) -> io::Result<Self> {
+        let protocol = arguments.protocol;
         let mut order: Vec<u32> = (0..arguments.channels).collect();
         Rng::with_seed(arguments.seed).shuffle(&mut order);
         Ok(Self {
-            outlet: Outlet::connect(arguments.to)?,
-            lines: Lines::new(&arguments.kind, arguments.bytes),
+            outlet: Outlet::connect(arguments.to, protocol)?,
+            lines: Lines::new(&arguments.kind, arguments.bytes, |out, name, payload| {
+                protocol.append(out, name, payload);
+            }),
             order,
             batch: Vec::with_capacity(BATCH_BYTES_MAX * 2),
             sent: 0,

@@ -1,9 +1,10 @@
-//! A feed's connection: writes lines, counts the time in which the server took none, reads what it answers.
+//! A feed's connection: writes records, counts the time in which the server took none, reads what it answers.
 //!
-//! The feed's thread. Must not know what the lines say. Invariant: while it waits, answers are read, so that a server
+//! The feed's thread. Must not know what the records say. Invariant: while it waits, answers are read, so that a server
 //! is never held up by a feed that does not listen.
 
 use super::answers::Answers;
+use super::protocol::Protocol;
 use crate::clock;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{self, ErrorKind, Write};
@@ -15,17 +16,19 @@ const ACKNOWLEDGED_WITHIN_NS: u64 = 10_000_000_000;
 /// A connection to a server's ingest.
 pub(crate) struct Outlet {
     socket: TcpStream,
+    protocol: Protocol,
     answers: Answers,
     blocked_ns: u64,
 }
 
 impl Outlet {
-    /// Connects.
-    pub(crate) fn connect(to: SocketAddr) -> io::Result<Self> {
-        let socket = TcpStream::connect(to)?;
+    /// Connects, and greets a server that wants it.
+    pub(crate) fn connect(to: SocketAddr, protocol: Protocol) -> io::Result<Self> {
+        let mut socket = TcpStream::connect(to)?;
         socket.set_nodelay(true)?;
+        socket.write_all(&protocol.greeting())?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, answers: Answers::default(), blocked_ns: 0 })
+        Ok(Self { socket, protocol, answers: Answers::new(protocol), blocked_ns: 0 })
     }
 
     /// Time in which the server's socket took nothing, ns.
@@ -33,17 +36,22 @@ impl Outlet {
         self.blocked_ns
     }
 
-    /// Lines that the server refused, as far as its answers were read.
+    /// Records that the server refused, as far as its answers were read.
     pub(crate) fn refused(&self) -> u64 {
         self.answers.refused
     }
 
-    /// Writes all of `lines` and returns how long the socket took nothing, ns.
-    pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<u64> {
+    /// Writes all of `records`, whole ones, and returns how long the socket took nothing, ns.
+    pub(crate) fn write(&mut self, records: &[u8]) -> io::Result<u64> {
+        let reply = self.answers.reply();
+        Ok(self.write_all(reply)? + self.write_all(records)?)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<u64> {
         let (mut written, mut blocked_ns) = (0, 0);
-        while written < lines.len() {
-            match self.socket.write(&lines[written..]) {
-                Ok(bytes) => written += bytes,
+        while written < bytes.len() {
+            match self.socket.write(&bytes[written..]) {
+                Ok(count) => written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let since_ns = clock::now_ns();
                     self.poll(PollFlags::IN | PollFlags::OUT, u64::MAX)?;
@@ -65,14 +73,15 @@ impl Outlet {
         Ok(())
     }
 
-    /// Asks how many records were accepted; the answer comes after all of them were. `None`: it never came.
-    pub(crate) fn acknowledged(&mut self) -> io::Result<Option<u64>> {
-        self.write(b"PING\n")?;
+    /// Asks how many of the `sent` records were accepted; the answer comes after all of them were. `None`: it
+    /// never came.
+    pub(crate) fn acknowledged(&mut self, sent: u64) -> io::Result<Option<u64>> {
+        self.write(self.protocol.question())?;
         let deadline_ns = clock::now_ns() + ACKNOWLEDGED_WITHIN_NS;
-        while self.answers.accepted.is_none() && clock::now_ns() < deadline_ns {
+        while self.answers.accepted(sent).is_none() && clock::now_ns() < deadline_ns {
             self.poll(PollFlags::IN, deadline_ns)?;
         }
-        Ok(self.answers.accepted)
+        Ok(self.answers.accepted(sent))
     }
 
     /// Waits for `flags` or the deadline, and takes what the server answered meanwhile.

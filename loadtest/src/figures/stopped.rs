@@ -5,7 +5,7 @@
 
 use crate::check::{Metrics, ServerArguments};
 use crate::clock;
-use crate::feed::{self, FeedArguments};
+use crate::feed::{self, FeedArguments, Protocol};
 use crate::server::Server;
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
@@ -90,7 +90,17 @@ pub(super) fn main(arguments: &StoppedArguments) -> io::Result<()> {
 
 fn feed_of(arguments: &StoppedArguments, to: SocketAddr, rate: f64, seconds: f64) -> FeedArguments {
     let kind = arguments.kind.clone();
-    FeedArguments { to, channels: 200, rate, bytes: 200, seconds, seed: 1, kind, tick_us: 250 }
+    FeedArguments {
+        to,
+        channels: 200,
+        rate,
+        bytes: 200,
+        seconds,
+        seed: 1,
+        kind,
+        tick_us: 250,
+        protocol: Protocol::Lines,
+    }
 }
 
 /// Goes round the ring once, so that its pages are the server's before anybody reads.

@@ -6,7 +6,7 @@
 use super::crowd::Crowd;
 use crate::check::{Heard, ServerArguments};
 use crate::clock;
-use crate::feed::{self, FeedArguments};
+use crate::feed::{self, FeedArguments, Protocol};
 use crate::latency::Latencies;
 use crate::payload;
 use crate::schedule::Schedule;
@@ -85,6 +85,7 @@ fn steady(to: SocketAddr, arguments: &SubscribeArguments) -> FeedArguments {
         seed: 1,
         kind: KIND.to_owned(),
         tick_us: 250,
+        protocol: Protocol::Lines,
     }
 }
 

@@ -1,7 +1,7 @@
-//! Records a second that a server accepts by lines, without subscribers.
+//! Records a second that a server accepts, without subscribers.
 //!
 //! The driver's thread runs the feed. Must not count what was only written: the server's own word
-//! (`+PONG <accepted>`), given after all lines before it, ends the clock.
+//! (`+PONG <accepted>`, or what its protocol has), given after all records before it, ends the clock.
 //! Invariant: accepted and refused together are what was sent, or the line says so.
 
 use super::{Figure, Outcome, RunArguments};
@@ -25,6 +25,7 @@ pub(super) fn run(target: &Target, arguments: &RunArguments) -> io::Result<Outco
         seed: arguments.step.seed,
         kind: "trade".to_owned(),
         tick_us: 250,
+        protocol: target.feed,
     };
     let before = server.usage();
     let report = feed::run(&publish, &AtomicU64::new(0))?;

@@ -24,7 +24,8 @@ pub(crate) struct RunArguments {
     /// Scenarios, by name
     #[arg(required = true, value_enum)]
     scenarios: Vec<Name>,
-    /// The server: tapecast, bare, obvious, bun, ws, socketio, or a command line that prints `listening <role> <address>`
+    /// The server: tapecast, bare, obvious, bun, ws, socketio, nats, nchan, mosquitto, or a command line that prints
+    /// `listening <role> <address>`
     #[arg(long, default_value = "tapecast")]
     server: String,
     /// Others to run in turn with it, as for --server

@@ -9,6 +9,7 @@
 //! record's frame in a run; the parsed connections see the same pings and say if that ever fails.
 
 use super::context::Context;
+use super::inner::{Inner, Said};
 use crate::frame::{self, Frame};
 use crate::order::OrderCheck;
 use crate::payload;
@@ -21,8 +22,8 @@ use std::net::TcpStream;
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
     stage: Stage,
-    /// The message to send once upgraded and greeted; empty where the URL said it.
-    subscribe: String,
+    /// The frame to send once upgraded and greeted; empty where the URL said it.
+    subscribe: Vec<u8>,
     /// Whether records are parsed rather than counted.
     parse: bool,
     /// A frame (or the upgrade's answer) that is not whole yet.
@@ -30,6 +31,8 @@ pub(super) struct Connection {
     /// Records parsed so far.
     parsed: u64,
     order: OrderCheck,
+    /// Reads what frames carry, where that is a protocol of its own.
+    inner: Option<Inner>,
     /// Bytes of control frames and answers since it was live.
     control_bytes: usize,
 }
@@ -46,7 +49,13 @@ enum Stage {
 
 impl Connection {
     /// A connection whose upgrade was asked for on `socket`.
-    pub(super) fn new(socket: TcpStream, subscribe: String, parse: bool, channels: u32) -> Self {
+    pub(super) fn new(
+        socket: TcpStream,
+        dialect: Dialect,
+        subscribe: Vec<u8>,
+        parse: bool,
+        channels: u32,
+    ) -> Self {
         Self {
             socket,
             stage: Stage::Upgrading,
@@ -55,6 +64,7 @@ impl Connection {
             carry: Vec::new(),
             parsed: 0,
             order: OrderCheck::new(channels),
+            inner: Inner::of(dialect),
             control_bytes: 0,
         }
     }
@@ -106,8 +116,12 @@ impl Connection {
 
     /// Tells the server that somebody is here.
     pub(super) fn pong(&self, payload: &[u8]) {
+        self.send(frame::PONG, payload);
+    }
+
+    fn send(&self, opcode: u8, payload: &[u8]) {
         let mut pong = Vec::with_capacity(6 + payload.len());
-        frame::append_client(&mut pong, frame::PONG, payload);
+        frame::append_client(&mut pong, opcode, payload);
         // A socket too full for a pong is about to be closed by the server, which is what then counts.
         let _ = (&self.socket).write(&pong);
     }
@@ -139,29 +153,42 @@ impl Connection {
 
     fn take_parsed(&mut self, bytes: &[u8], context: &mut Context) -> io::Result<()> {
         let upgraded = if self.stage == Stage::Upgrading { self.upgrade(bytes, context.dialect)? } else { 0 };
-        let mut frames = 0;
+        if self.stage == Stage::Upgrading {
+            self.keep(bytes, context);
+            return Ok(());
+        }
+        context.reads_parsed += 1;
+        let taken = match self.inner.take() {
+            None => self.take_frames(&bytes[upgraded..], context)?,
+            Some(mut inner) => {
+                let taken = inner.take(&bytes[upgraded..], |said| self.said(said, context))?;
+                self.inner = Some(inner);
+                taken
+            }
+        };
+        self.keep(&bytes[upgraded + taken..], context);
+        Ok(())
+    }
+
+    fn take_frames(&mut self, bytes: &[u8], context: &mut Context) -> io::Result<usize> {
         let mut refused = None;
-        let walked = frame::walk(&bytes[upgraded..], |frame| {
-            frames += 1;
+        let walked = frame::walk(bytes, |frame| {
+            context.frames_parsed += 1;
             if let Err(error) = self.frame(frame, context) {
                 refused.get_or_insert(error);
             }
         });
-        context.frames_parsed += frames;
-        context.reads_parsed += 1;
-        if let Some(error) = refused {
-            return Err(error);
+        match refused {
+            Some(error) => Err(error),
+            None => walked.map_err(|error| bad_frame(&error)),
         }
-        let taken =
-            walked.map_err(|error| io::Error::other(format!("the server sent a bad frame: {error:?}")))?;
-        self.keep(&bytes[upgraded + taken..], context);
-        Ok(())
     }
 
     /// Keeps a cut frame; a live connection that is to be counted is counted from here on.
     fn keep(&mut self, cut: &[u8], context: &Context) {
         self.carry.clear();
-        if self.stage == Stage::Parsed && !self.parse && context.record_wire_bytes.is_some() {
+        let is_between = self.inner.as_ref().is_none_or(Inner::is_between_frames);
+        if self.stage == Stage::Parsed && !self.parse && is_between && context.record_wire_bytes.is_some() {
             self.carry.shrink_to_fit();
             self.stage = Stage::Counted(cut.len() as u64);
         } else {
@@ -188,8 +215,7 @@ impl Connection {
 
     /// Says what is wanted, unless the URL did.
     fn subscribe(&mut self) -> io::Result<()> {
-        let subscribe = std::mem::take(&mut self.subscribe);
-        if subscribe.is_empty() { Ok(()) } else { self.say(&subscribe) }
+        self.socket.write_all(&std::mem::take(&mut self.subscribe))
     }
 
     fn say(&mut self, text: &str) -> io::Result<()> {
@@ -210,10 +236,7 @@ impl Connection {
     }
 
     fn message(&mut self, frame: Frame<'_>, context: &mut Context) -> io::Result<()> {
-        if let Some(stamped) = context.payload_of(frame.payload).and_then(payload::read) {
-            self.parsed += 1;
-            let known = self.order.see(stamped.channel, stamped.sequence);
-            context.record(stamped, known);
+        if self.record(frame.payload, context) {
             return Ok(());
         }
         if self.stage == Stage::Parsed {
@@ -224,11 +247,44 @@ impl Connection {
             Answer::Welcome => self.subscribe()?,
             Answer::Subscribed => self.stage = Stage::Parsed,
             Answer::Other => {}
-            Answer::Refused => {
-                let text = String::from_utf8_lossy(frame.payload);
-                return Err(io::Error::other(format!("the server refused the subscription: {text}")));
-            }
+            Answer::Refused => return Err(refused(frame.payload)),
         }
         Ok(())
     }
+
+    /// Takes a record, if it is one.
+    fn record(&mut self, message: &[u8], context: &mut Context) -> bool {
+        let Some(stamped) = context.payload_of(message).and_then(payload::read) else { return false };
+        self.parsed += 1;
+        let known = self.order.see(stamped.channel, stamped.sequence);
+        context.record(stamped, known);
+        true
+    }
+
+    /// Takes what a protocol within the frames said. Each of its messages counts as a frame of other servers.
+    fn said(&mut self, said: Said<'_>, context: &mut Context) -> io::Result<()> {
+        match said {
+            Said::Control(frame) => return self.frame(frame, context),
+            Said::Record(payload) => {
+                if !self.record(payload, context) {
+                    context.strangers += 1;
+                }
+            }
+            Said::Ping => self.send(frame::BINARY, b"PONG\r\n"),
+            Said::Subscribed if self.stage == Stage::Subscribing => self.stage = Stage::Parsed,
+            Said::Refused(why) if self.stage == Stage::Parsed => context.note_said(why),
+            Said::Refused(why) => return Err(refused(why)),
+            Said::Subscribed | Said::Other => {}
+        }
+        context.frames_parsed += 1;
+        Ok(())
+    }
+}
+
+fn refused(why: &[u8]) -> io::Error {
+    io::Error::other(format!("the server refused the subscription: {}", String::from_utf8_lossy(why)))
+}
+
+pub(super) fn bad_frame(error: &frame::FrameError) -> io::Error {
+    io::Error::other(format!("the server sent a bad frame: {error:?}"))
 }

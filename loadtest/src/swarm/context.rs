@@ -98,6 +98,11 @@ impl Context {
         }
     }
 
+    /// Keeps the first reason that a server gave in words before it closed.
+    pub(super) fn note_said(&mut self, why: &[u8]) {
+        self.close_said.get_or_insert_with(|| String::from_utf8_lossy(why).into_owned());
+    }
+
     /// Records published a channel, as far as the parsed connections show it.
     pub(super) fn seen_per_channel(&self) -> impl Iterator<Item = Option<u64>> + '_ {
         self.seen.iter().map(|seen| seen.as_ref().map(|range| range.end - range.start))

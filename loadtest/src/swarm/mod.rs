@@ -6,6 +6,7 @@
 
 mod connection;
 mod context;
+mod inner;
 mod measure;
 mod report;
 
@@ -169,15 +170,15 @@ impl Swarm {
     fn connect_one(&mut self, index: usize, random: &mut Rng) -> io::Result<()> {
         let (to, dialect) = (self.arguments.to, self.arguments.dialect);
         let names = self.choose(random);
-        let by_url = self.arguments.by_url.then_some(&names[..]);
+        let by_url = (self.arguments.by_url || dialect.is_by_url()).then_some(&names[..]);
         let mut socket = TcpStream::connect(to)?;
         socket.set_nodelay(true)?;
         socket.write_all(dialect.request(&to.to_string(), by_url).as_bytes())?;
         socket.set_nonblocking(true)?;
         epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)?;
-        let subscribe = if by_url.is_some() { String::new() } else { dialect.subscribe(&names) };
+        let subscribe = if by_url.is_some() { Vec::new() } else { dialect.subscribe(&names) };
         let parse = index.is_multiple_of(self.arguments.parse_one_in as usize);
-        self.connections.push(Connection::new(socket, subscribe, parse, self.arguments.of));
+        self.connections.push(Connection::new(socket, dialect, subscribe, parse, self.arguments.of));
         Ok(())
     }
 

@@ -1,0 +1,97 @@
+//! CPU and memory of a process and of all that it started, from `/proc`.
+//!
+//! The driver's thread. Must not keep anything between two readings. Invariant: a process that ends while it is
+//! read counts as nothing, and a reading never fails: what cannot be read is 0.
+//!
+//! A peer may be a process of ours that holds a daemon, and the daemon a master with a worker: what is measured is
+//! all of them. Pages that two of them share count twice, so memory is told by differences.
+
+use std::fs;
+use std::path::PathBuf;
+
+/// CPU of all threads since they began, ns.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// On the core.
+    pub(crate) cpu_ns: u64,
+    /// Ready, but waiting for the core: somebody else disturbs the run.
+    pub(crate) waited_ns: u64,
+}
+
+/// CPU so far, from each thread's `schedstat` (nanoseconds, where `stat` has hundredths of a second).
+pub(crate) fn usage(root: u32) -> Usage {
+    let mut usage = Usage::default();
+    for task in tree(root).into_iter().flat_map(tasks) {
+        let text = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+        let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(0));
+        usage.cpu_ns += numbers.next().unwrap_or(0);
+        usage.waited_ns += numbers.next().unwrap_or(0);
+    }
+    usage
+}
+
+/// Resident bytes: `VmRSS`.
+pub(crate) fn resident_bytes(root: u32) -> u64 {
+    tree(root).into_iter().map(resident_bytes_of_one).sum()
+}
+
+fn resident_bytes_of_one(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}
+
+/// The process itself, its children, theirs, and so on.
+fn tree(root: u32) -> Vec<u32> {
+    let mut processes = vec![root];
+    let mut next = 0;
+    while let Some(process) = processes.get(next) {
+        let found: Vec<u32> = tasks(*process).into_iter().flat_map(children).collect();
+        processes.extend(found);
+        next += 1;
+    }
+    processes
+}
+
+/// The threads of a process, as folders of `/proc`.
+fn tasks(process: u32) -> Vec<PathBuf> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
+    tasks.flatten().map(|task| task.path()).collect()
+}
+
+/// The processes that a thread started.
+fn children(task: PathBuf) -> Vec<u32> {
+    let text = fs::read_to_string(task.join("children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|process| process.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_grandchild_counts_and_what_is_gone_is_nothing() {
+        let script = "sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo up; read x' ; true";
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
+        let root = child.id();
+        assert_eq!(tree(root).len(), 2, "the shell and the one that counted");
+        let (all, alone) = (usage(root).cpu_ns, tasks(root).len());
+        assert_eq!(alone, 1);
+        assert!(all > 1_000_000, "the counting is in it: {all} ns");
+        assert!(resident_bytes(root) > resident_bytes_of_one(root));
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
+        assert_eq!((usage(root), resident_bytes(root)), (Usage::default(), 0));
+    }
+}
