@@ -21,6 +21,8 @@ use crate::subscriber::socket::Socket;
 /// A subscriber and where it stands.
 pub(super) struct Member {
     pub(super) socket: Socket,
+    /// Beside the socket: a send touches both, and nothing else of the member.
+    pub(super) tally: Account,
     pub(super) session: Session,
     /// `Some`: it is off the fast path.
     pub(super) outbox: Option<Box<Outbox>>,
@@ -56,7 +58,6 @@ pub(super) struct Member {
     /// What its client calls itself.
     pub(super) agent: Option<Box<str>>,
     pub(super) adopted_at: Millis,
-    pub(super) tally: Account,
     /// It was told that the server ends.
     pub(super) seen_off: bool,
     #[expect(dead_code, reason = "it is held for what its end does")]
