@@ -208,6 +208,8 @@ mod tests {
             let (socket, client) = pair();
             SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
             drop(client);
+            let told = poll_fn(|context| socket.poll_readable(context));
+            tokio::time::timeout(Duration::from_secs(10), told).await.unwrap().unwrap();
             assert!(socket.offer(b"anything").is_err());
         });
     }
