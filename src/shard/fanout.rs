@@ -253,13 +253,14 @@ impl Fanout {
     }
 
     /// Puts the cohorts that got something into the order of the flush: that of their numbers, which is about the order in which their
-    /// sockets were made and lie in memory; every other cycle the other way round, so that nobody is always the last.
+    /// sockets were made and lie in memory; every other time the other way round, so that nobody is always the last.
     pub(super) fn order_dirty(&mut self) {
         self.dirty.sort_unstable();
         if self.is_backwards {
             self.dirty.reverse();
         }
-        self.is_backwards = !self.is_backwards;
+        // A flush of nothing is none: there are turns without a record between records that are rare.
+        self.is_backwards ^= !self.dirty.is_empty();
     }
 
     pub(super) fn dirty_len(&self) -> usize {
@@ -347,6 +348,28 @@ mod tests {
         let mut singles = Vec::new();
         fanout.give([0, 1].into_iter(), &frames, &mut singles);
         assert_eq!((singles, fanout.appended(), fanout.dirty_len()), (vec![0], 2, 1));
+    }
+
+    /// Also where turns in which nobody gets anything lie between: there are many where records are rare.
+    #[test]
+    fn who_is_the_last_in_one_flush_is_the_first_in_the_next() {
+        let mut fanout = Fanout::default();
+        (0..3).for_each(|cohort| fanout.enlist(cohort, Shape::Payload, false));
+        let frames = [Range { start: 0, end: 5 }; Shape::COUNT];
+        let mut flush = |takers: &[CohortId]| {
+            if !takers.is_empty() {
+                fanout.push(drained(), &frames);
+                fanout.give(takers.iter().copied(), &frames, &mut Vec::new());
+            }
+            fanout.order_dirty();
+            let order: Vec<_> = (0..fanout.dirty_len()).map(|place| fanout.dirty(place)).collect();
+            fanout.clear();
+            order
+        };
+        assert_eq!(flush(&[1, 0, 2]), [0, 1, 2]);
+        flush(&[]);
+        assert_eq!(flush(&[1, 0, 2]), [2, 1, 0]);
+        assert_eq!(flush(&[1, 2, 0]), [0, 1, 2]);
     }
 
     proptest! {

@@ -23,8 +23,8 @@ fn millis(time: Duration) -> Millis {
 }
 
 impl Shard {
-    /// Takes a connection whose handshake is done. It is born when its socket is first writable: before that, tokio
-    /// would not even try to send.
+    /// Takes a connection whose handshake is done. It is born when its socket is first writable: before that, a
+    /// refused offer would not be waited for, as tokio knows nothing of the socket.
     pub(super) fn adopt(&mut self, newborn: Newborn) {
         let Newborn { socket, peer, agent, read_ahead, opening, permit } = newborn;
         let Ok(socket) = Socket::adopt(socket, self.options.notsent_lowat_bytes) else {

@@ -39,7 +39,7 @@ impl ReadyList {
 
     pub(super) fn pop(&self) -> Option<SubscriberId> {
         let ear = self.ears.pop()?;
-        // ORDERING: Release pairs with the swap in `wake`: who lists it again does so after this pop.
+        // ORDERING: Release pairs with the swap in `speak`: who lists it again does so after this pop.
         ear.listed.store(false, Ordering::Release);
         Some(ear.id)
     }

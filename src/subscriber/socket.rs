@@ -158,3 +158,59 @@ fn none_if_would_block(done: io::Result<usize>) -> io::Result<Option<usize>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Read as _;
+    use std::net::{TcpListener, TcpStream};
+    use std::task::Waker;
+
+    use super::*;
+
+    /// A subscriber's socket, and its client's.
+    fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        (Socket::adopt(Connection::Tcp(socket), 1 << 17).unwrap(), client)
+    }
+
+    /// What goes to the kernel past tokio must be known to tokio once it is refused: else a shard would ask a full socket again and
+    /// again, or wait for one that nobody watches.
+    #[test]
+    fn who_was_refused_is_woken_when_there_is_room_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (socket, mut client) = pair();
+            let writable = || poll_fn(|context| socket.poll_writable(context));
+            writable().await.unwrap();
+            for _ in 0..3 {
+                let bytes = [7; 1 << 16];
+                let mut offered = 0;
+                while let taken @ 1.. = socket.offer(&bytes).unwrap() {
+                    offered += taken;
+                }
+                let is_pending = socket.poll_writable(&mut Context::from_waker(Waker::noop())).is_pending();
+                assert!(is_pending, "it counts as writable after {offered} bytes");
+                client.read_exact(&mut vec![0; offered]).unwrap();
+                tokio::time::timeout(Duration::from_secs(10), writable()).await.unwrap().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_an_error() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (socket, client) = pair();
+            SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(client);
+            let told = poll_fn(|context| socket.poll_readable(context));
+            tokio::time::timeout(Duration::from_secs(10), told).await.unwrap().unwrap();
+            assert!(socket.offer(b"anything").is_err());
+        });
+    }
+}

@@ -29,7 +29,7 @@ pub(in crate::shard) struct Cohort {
 }
 
 /// What a cohort with patterns has beside the slots: few have any.
-#[derive(Clone, Debug, Default, Hash, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 struct ByPattern {
     /// Sorted, and never empty. Each pattern stands here once, at one rate.
     patterns: Vec<PatternId>,
@@ -74,7 +74,7 @@ impl Cohort {
 #[derive(Debug, Default)]
 pub(super) struct Cohorts {
     shelf: Shelf<Cohort>,
-    /// By half a hash, which saves memory: one in four billion finds another cohort there, and stays by itself.
+    /// By half a hash, which saves memory: of 100,000 cohorts one or two find another one there, and stay by themselves.
     by_key: HashMap<u32, CohortId, RandomState>,
     hasher: RandomState,
 }
@@ -325,12 +325,13 @@ impl Index {
             self.cohorts.shelf[cohort as usize].open = true;
             return cohort;
         };
+        // Several stay where they are, also beside a cohort that they became the same as: nobody would tell the others.
+        let [member] = self.cohort(cohort).members[..] else { return cohort };
         if into == cohort || !self.alike(into, cohort) {
             return cohort;
         }
-        let members = self.cohort(cohort).members.clone();
         self.dissolve(cohort);
-        self.cohorts.shelf[into as usize].members.join(&members);
+        self.cohorts.shelf[into as usize].members.join(member);
         into
     }
 
@@ -348,12 +349,70 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SlotKey;
     use super::*;
+    use crate::channel::{Delivery, OnSlow, Rule};
     use crate::shard::shelf::Place;
 
     /// Part of what a connection is promised to cost at most: see `member`. Most cohorts are of one.
     #[test]
     fn a_cohort_is_not_larger_than_it_was_decided_to_be() {
         assert!(size_of::<Place<Cohort>>() <= 64);
+    }
+
+    /// A slot of a channel that nobody else subscribes to.
+    fn slot(index: &mut Index, number: usize) -> SlotId {
+        let name = ChannelName::parse(&format!("{number}@trade")).unwrap();
+        let rule = Rule { delivery: Delivery::Every, on_slow: OnSlow::Gap };
+        index.intern(SlotKey::of(&name, 0), rule, None)
+    }
+
+    /// Keys are short: with a hundred thousand cohorts some two have the same.
+    #[test]
+    fn two_that_are_not_alike_stay_apart_where_their_keys_are_the_same() {
+        let mut index = Index::default();
+        let slots: Vec<_> = (0..1000).map(|number| slot(&mut index, number)).collect();
+        let cohorts = [index.admit(0, Shape::Native), index.admit(1, Shape::Native)];
+        let pairs = slots.iter().flat_map(|&one| slots.iter().map(move |&other| vec![one, other]));
+        let mut by_key = HashMap::new();
+        let pairs = pairs.filter(|pair| pair[0] < pair[1]).find_map(|pair| {
+            index.cohorts.shelf[cohorts[0] as usize].slots.clone_from(&pair);
+            by_key.insert(index.key(cohorts[0]), pair.clone()).map(|before| [before, pair])
+        });
+        index.cohorts.shelf[cohorts[0] as usize].slots.clear();
+        for (cohort, pair) in cohorts.into_iter().zip(pairs.expect("two of half a million have the same")) {
+            pair.into_iter().for_each(|slot| assert!(index.add(cohort, slot, true)));
+            assert_eq!(index.merge(cohort), cohort);
+        }
+        assert_eq!(index.key(cohorts[0]), index.key(cohorts[1]));
+        // The second one leaves the first one's place alone.
+        index.split(cohorts[1], 1);
+        assert_eq!(index.cohorts.by_key.values().collect::<Vec<_>>(), [&cohorts[0]]);
+    }
+
+    /// A cohort that has a channel that expired becomes the same as one that came later, when the channel's name comes again.
+    #[test]
+    fn many_do_not_move_when_one_of_them_is_looked_at() {
+        let mut index = Index::default();
+        let late = slot(&mut index, 0);
+        let pattern = ChannelPattern::parse("*@trade").unwrap();
+        let mut of = |channels: &[SlotId], subscribers: [SubscriberId; 2]| {
+            let cohorts = subscribers.map(|subscriber| {
+                let cohort = index.admit(subscriber, Shape::Native);
+                index.add_pattern(cohort, &pattern, 0);
+                channels.iter().for_each(|&slot| assert!(index.add(cohort, slot, false)));
+                index.merge(cohort)
+            });
+            assert_eq!(cohorts[0], cohorts[1]);
+            cohorts[0]
+        };
+        let (early, later) = (of(&[late], [0, 1]), of(&[], [2, 3]));
+        index.add(later, late, false);
+        assert!(index.alike(early, later));
+        assert_eq!(index.merge(later), later);
+        assert_eq!(
+            (&index.cohort(early).members[..], &index.cohort(later).members[..]),
+            (&[0, 1][..], &[2, 3][..])
+        );
     }
 }

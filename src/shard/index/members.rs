@@ -15,14 +15,12 @@ pub(in crate::shard) enum Members {
 }
 
 impl Members {
-    /// These come to it.
-    pub(super) fn join(&mut self, others: &[SubscriberId]) {
-        let mut all = match self {
-            Self::One(id) => vec![*id],
-            Self::Many(ids) => std::mem::take(ids),
-        };
-        all.extend_from_slice(others);
-        *self = Self::Many(all);
+    /// One more comes.
+    pub(super) fn join(&mut self, one: SubscriberId) {
+        match self {
+            Self::One(id) => *self = Self::Many(vec![*id, one]),
+            Self::Many(ids) => ids.push(one),
+        }
     }
 
     /// One of several leaves.

@@ -136,6 +136,58 @@ fn a_subscriber_that_never_rests_stands_among_the_restless_once() {
     assert_eq!(bench.shard.restless.len(), 1);
 }
 
+/// A subscriber that took the number of one that is gone is looked at once more than it is restless: here when its cohort of two has just
+/// become the same as another one, which kept a channel that expired and came again.
+#[test]
+fn who_shares_a_cohort_stays_with_the_others_when_looked_at_for_one_that_is_gone() {
+    const LATE: u32 = 3;
+    let ask = |bench: &mut Bench| {
+        let client = bench.subscriber(&[]);
+        let id = (bench.shard.members.len() - 1) as u32;
+        bench.shard.obey(id, br#"{"op":"subscribe","channels":["*@trade"],"snapshot":false}"#);
+        bench.turn();
+        (id, client)
+    };
+    let mut bench = Bench::new();
+    bench.publish("a@trade", (1, 0), 1, 10);
+    let _early = [ask(&mut bench), ask(&mut bench)];
+    (0..3).for_each(|_| bench.turn_after(1000));
+    bench.catalogue.remove(ChannelId { index: 1, generation: 0 });
+    bench.publisher.publish(&bench.stamp(Kind::Expired, (1, 0), 1), &[]).unwrap();
+    let (beside, _client) = ask(&mut bench);
+    (0..3).for_each(|_| bench.turn_after(1000));
+    let (gone, client) = ask(&mut bench);
+    bench.shard.bury(gone, CloseReason::ClientVanished);
+    drop(client);
+    bench.turn_after(500);
+    let (late, _client) = ask(&mut bench);
+    assert_eq!((gone, late), (LATE, LATE));
+    (0..2).for_each(|_| bench.turn_after(500));
+    assert_eq!(bench.shard.index.cohorts_len(), 2, "it is with whom it stands beside");
+    bench.found("a@trade", (1, 1));
+    bench.publish("a@trade", (1, 1), 2, 10);
+    (0..4).for_each(|_| bench.turn_after(500));
+    assert!(bench.shard.restless.is_empty());
+    for id in [beside, late] {
+        let cohort = bench.shard.cohort_of(id).unwrap();
+        assert!(bench.shard.index.cohort(cohort).members.contains(&id));
+    }
+    bench.assert_adds_up();
+}
+
+/// The times of the restless are kept in 32 bits, which is 49 days.
+#[test]
+fn who_is_still_finds_others_of_its_kind_also_after_49_days() {
+    let mut bench = Bench::new();
+    bench.turn_after((1 << 32) - 700);
+    let _clients = [bench.subscriber(&["a@trade"]), bench.subscriber(&["a@trade"])];
+    bench.turn_after(600);
+    assert_eq!(bench.shard.index.cohorts_len(), 2, "they changed a moment ago");
+    assert!(bench.shard.sleeps_ms() <= 400);
+    (0..3).for_each(|_| bench.turn_after(1000));
+    assert_eq!((bench.shard.index.cohorts_len(), bench.shard.restless.len()), (1, 0));
+}
+
 #[test]
 fn pongs_inside_a_message_give_it_no_more_time() {
     let mut bench = Bench::new();

@@ -142,3 +142,25 @@ fn no_event_is_gone_on_from_while_one_that_the_walk_found_waits_behind_it() {
     let [newer, older] = ["b@trade", "a@trade"].map(|name| sent.find(name).unwrap());
     assert!(newer < older && !sent.contains("id: "), "{sent}");
 }
+
+/// What was encoded of a record before the publisher took the rest away belongs to nobody.
+#[test]
+fn a_record_that_is_overwritten_while_it_is_encoded_leaves_nothing_in_what_is_sent() {
+    let mut bench = Bench::new();
+    let mut client = bench.subscriber(&["a@trade", "b@trade"]);
+    (1..=2).for_each(|sequence| bench.publish("a@trade", (1, 0), sequence, 10));
+    bench.shard.drain();
+    let gone = bench.shard.reader.ring().latest(1).unwrap();
+    bench.publish("b@trade", (2, 0), 1, 10);
+    bench.shard.drain();
+    bench.lap((0, 0), 1);
+    let slot = bench.slot("a@trade");
+    let gone = ring::Entry { sequence: 9, ..gone };
+    assert!(bench.shard.fan_out(&gone, slot, 6, GapReason::Lapped).is_err());
+    bench.publish("b@trade", (2, 0), 2, 10);
+    let last = bench.shard.reader.ring().latest(2).unwrap();
+    let slot = bench.slot("b@trade");
+    bench.shard.fan_out(&last, slot, 0, GapReason::Lapped).unwrap();
+    bench.shard.finish_cycle();
+    assert_eq!(told(&mut client, 5), ["hello", "1", "2", "1", "2"]);
+}

@@ -53,6 +53,20 @@ fn the_first_change_goes_at_once_and_the_last_one_at_the_end_of_the_window() {
     bench.assert_adds_up();
 }
 
+/// Thousands of them would else make one cycle last long; and what the fast path does not send takes no place there.
+#[test]
+fn what_rated_subscribers_get_counts_towards_the_cycles_bound_and_is_kept_by_nobody() {
+    let mut bench = Bench::new();
+    let _client = bench.subscriber(&["a@ticker"]);
+    bench.rate("a@ticker", 250);
+    (1..=3).for_each(|sequence| bench.publish("a@ticker", (0, 0), sequence, 1));
+    bench.shard.drain();
+    let fanout = &bench.shard.fanout;
+    assert_eq!((fanout.appended(), fanout.records.len(), fanout.bytes(), fanout.dirty_len()), (3, 0, 0, 0));
+    bench.shard.finish_cycle();
+    bench.assert_adds_up();
+}
+
 #[test]
 fn who_chose_a_rate_is_off_the_fast_path_until_it_chose_none() {
     let mut bench = Bench::new();
