@@ -103,6 +103,8 @@ fn check_says_ok_to_every_key_there_is() {
         notsent_lowat_bytes = 65536
         [shutdown]
         drain = "0s"
+        [shard]
+        coalesce = "2ms"
         "#,
     );
     assert_eq!(checked(&file), ("ok\n".to_owned(), Some(0)));
@@ -123,7 +125,7 @@ fn check_names_the_line_of_each_problem() {
         "6: limits.channels: invalid value: integer `-1`, expected a whole number, not negative, below 2^32",
         "7: limits.head_timeout: invalid value: string \"10\", expected a time with its unit, as \"20s\", \"500ms\" or \"7d\"",
         "9: rings.x: unknown field `rings`, expected one of `subscribers`, `ingest`, `admin`, `ring`, `channel`, \
-         `feed`, `limits`, `outbox`, `resume`, `dialect`, `heartbeat`, `socket`, `shutdown`, `shards`, `delivery`",
+         `feed`, `limits`, `outbox`, `resume`, `dialect`, `heartbeat`, `socket`, `shutdown`, `shard`, `shards`, `delivery`",
     ];
     let expected: Vec<_> = expected.iter().map(|line| format!("{}:{line}", file.path())).collect();
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);

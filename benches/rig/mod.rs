@@ -156,6 +156,7 @@ fn options(scenario: &Scenario) -> Options {
         pong_timeout: Duration::from_mins(3),
         close_timeout: Duration::from_secs(5),
         notsent_lowat_bytes: 1 << 17,
+        coalesce: Duration::ZERO,
         mailbox_letters_max: scenario.subscribers,
     }
 }

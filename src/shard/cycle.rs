@@ -35,6 +35,8 @@ pub(super) enum Drain {
     Empty,
     /// A bound was reached: there may be more.
     More,
+    /// Records gather: the ring was not looked at.
+    Later,
 }
 
 /// What became of an entry.
@@ -50,12 +52,15 @@ impl Shard {
     /// One cycle. Between cycles nothing of it remains but what waits in outboxes, and an entry that was held.
     pub(super) fn cycle(&mut self) -> Drain {
         self.latency.begin(monotonic_ns());
-        let drained = self.drain();
+        let drained = if self.is_gathering() { Drain::Later } else { self.drain() };
         let before = self.ledger.delivered;
         self.finish_cycle();
         let deliveries = self.ledger.delivered - before;
         if deliveries > 0 {
             self.latency.sent(monotonic_ns(), deliveries);
+            if drained == Drain::Empty {
+                self.gather();
+            }
         }
         if let Some(entry) = &self.held {
             self.admit_channel(id_of(entry));

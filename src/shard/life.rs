@@ -18,7 +18,7 @@ use crate::subscriber::frame::{self, Opcode};
 use crate::subscriber::session::Session;
 use crate::subscriber::socket::Socket;
 
-fn millis(time: Duration) -> Millis {
+pub(super) fn millis(time: Duration) -> Millis {
     Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX)
 }
 

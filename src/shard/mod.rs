@@ -23,6 +23,7 @@
 //! | `census` | subscribers as the operator sees them, and closing one |
 //! | `departure` | seeing everyone off when the server ends |
 //! | `latency` | how old records are when they are drained, and sent |
+//! | `window` | the option to wait a moment, so that sends carry more |
 //! | `lapped` | what was lost when the publisher overtook the shard |
 //! | `shelf` | subscribers and cohorts by their numbers, where they never move |
 //! | `journal` | the log about clients, and its bound |
@@ -61,6 +62,7 @@ mod tally;
 mod tests;
 mod timers;
 mod told;
+mod window;
 mod worker;
 
 pub use tally::Tally;
@@ -102,6 +104,8 @@ pub struct Options {
     pub close_timeout: Duration,
     /// `TCP_NOTSENT_LOWAT` of subscribers' sockets, in bytes.
     pub notsent_lowat_bytes: u32,
+    /// Whole milliseconds from a cycle that sent something to the next drain, so that sends carry more. Zero: none, drain at once.
+    pub coalesce: Duration,
     /// Letters that may wait in a shard's mailbox.
     pub mailbox_letters_max: usize,
 }

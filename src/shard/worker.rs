@@ -20,6 +20,7 @@ use super::index::{CohortId, Index, SlotId, SubscriberId};
 use super::journal::Journal;
 use super::lapped::Walk;
 use super::latency::Latency;
+use super::life::millis;
 use super::mailbox::{self, Errand, Letter, Mailbox, Post};
 use super::member::Member;
 use super::ready::ReadyList;
@@ -91,7 +92,7 @@ pub struct Shard {
     pub(super) reader: Reader,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) post: Post,
-    bell: Arc<Notify>,
+    pub(super) bell: Arc<Notify>,
     stats: Arc<Stats>,
     pub(super) ledger: Ledger,
     pub(super) latency: Latency,
@@ -123,6 +124,9 @@ pub struct Shard {
     /// Subscribers for whom what they missed is being looked for.
     pub(super) joiners: VecDeque<SubscriberId>,
     pub(super) phase: Phase,
+    /// Until then records gather in the ring, and are sent together.
+    pub(super) gathers_until: Millis,
+    pub(super) coalesce_ms: Millis,
     /// `Some`: the server is about to end.
     pub(super) departure: Option<Departure>,
     pub(super) now: Millis,
@@ -169,6 +173,7 @@ impl Shard {
         epoch: Arc<str>,
     ) -> Self {
         let Seat { post, bell, stats } = seat;
+        let coalesce_ms = millis(options.coalesce);
         let buffers = Buffers { inbound: vec![0; INBOUND_BYTES], ..Buffers::default() };
         Self {
             options,
@@ -198,6 +203,8 @@ impl Shard {
             held: None,
             joiners: VecDeque::new(),
             phase: Phase::Serving,
+            gathers_until: 0,
+            coalesce_ms,
             departure: None,
             now: 0,
             buffers,
@@ -218,6 +225,8 @@ impl Shard {
             if drained == Drain::More || self.has_work() {
                 // Polls the reactor, so that sockets become ready.
                 tokio::task::yield_now().await;
+            } else if self.is_gathering() {
+                self.rest(self.started).await;
             } else {
                 self.sleep().await;
             }
@@ -226,7 +235,7 @@ impl Shard {
     }
 
     fn turn(&mut self) -> Drain {
-        self.turn_at(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX))
+        self.turn_at(millis(self.started.elapsed()))
     }
 
     /// One turn, at a time that never falls.
@@ -371,8 +380,9 @@ impl Shard {
 
     /// Milliseconds until something is due.
     pub(super) fn sleeps_ms(&self) -> Millis {
-        let until_timer = self.wheel.idle_for(SLEEP_MAX_MS);
-        let until_merge = self.restless.front().map_or(SLEEP_MAX_MS, |&(at, _)| until(at, self.now).max(1));
+        let longest = if self.is_gathering() { self.gathers_until - self.now } else { SLEEP_MAX_MS };
+        let until_timer = self.wheel.idle_for(longest);
+        let until_merge = self.restless.front().map_or(longest, |&(at, _)| until(at, self.now).max(1));
         until_timer.min(until_merge)
     }
 

@@ -89,6 +89,7 @@ impl Plan {
             pong_timeout: Duration::from_mins(3),
             close_timeout: Duration::from_secs(5),
             notsent_lowat_bytes: 1 << 17,
+            coalesce: Duration::ZERO,
             mailbox_letters_max: 16,
         }
     }

@@ -164,6 +164,7 @@ mod tests {
         assert_eq!((config.shard.resume_records_max, config.shard.on_gap), (10_000, shard::OnGap::Close));
         assert_eq!((config.shard.patterns_max, config.shard.pattern_channels_max), (16, 10_000));
         assert_eq!(config.drain.as_secs(), 30);
+        assert!(config.shard.coalesce.is_zero());
     }
 
     #[test]
@@ -184,6 +185,7 @@ mod tests {
             "limits.patterns=0",
             "limits.pattern_channels=0",
             "shutdown.drain=0s",
+            "shard.coalesce=100ms",
         ])
         .unwrap();
         assert_eq!((config.front.connections_max, config.front.connections_per_address_max), (0, 0));
@@ -198,6 +200,7 @@ mod tests {
         let no_limit = u32::MAX as usize;
         assert_eq!((config.shard.patterns_max, config.shard.pattern_channels_max), (no_limit, no_limit));
         assert!(config.drain.is_zero());
+        assert_eq!(config.shard.coalesce.as_millis(), 100);
     }
 
     #[test]
@@ -235,6 +238,8 @@ mod tests {
                 &["shutdown.drain=61m"],
                 &["shutdown.drain: an end that takes 1h 1m cannot be", "from 0s", "to 1h"],
             ),
+            (&["shard.coalesce=101ms"], &["shard.coalesce: 101ms cannot be waited", "from 0s", "to 100ms"]),
+            (&["shard.coalesce=1500us"], &["shard.coalesce: 1ms 500us cannot be", "whole milliseconds"]),
             (&["feed.stale=1s"], &["unknown field `stale`, expected `stale_after` or `silence_after`"]),
             (&["shards=0"], &["shards: 0 shards cannot be"]),
             (&["ingest.listen=none"], &["ingest.listen", "write ingest.unix too"]),

@@ -30,6 +30,7 @@ pub(super) struct Written {
     pub(super) heartbeat: Heartbeat,
     pub(super) socket: Socket,
     pub(super) shutdown: Shutdown,
+    pub(super) shard: Shard,
     #[serde(deserialize_with = "value::whole")]
     pub(super) shards: usize,
     #[serde(deserialize_with = "value::delivery")]
@@ -52,6 +53,7 @@ impl Default for Written {
             heartbeat: Heartbeat::default(),
             socket: Socket::default(),
             shutdown: Shutdown::default(),
+            shard: Shard::default(),
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             delivery: DeliveryRules::default(),
         }
@@ -197,6 +199,20 @@ pub(super) struct Shutdown {
 impl Default for Shutdown {
     fn default() -> Self {
         Self { drain: Duration::from_secs(30) }
+    }
+}
+
+/// `[shard]`: when a shard sends. How many there are is `shards`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section [shard]")]
+pub(super) struct Shard {
+    #[serde(deserialize_with = "value::time")]
+    pub(super) coalesce: Duration,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { coalesce: Duration::ZERO }
     }
 }
 

@@ -30,6 +30,9 @@ const HEAD_BYTES: RangeInclusive<usize> = 8 << 10..=1 << 20;
 /// Records sent again to who comes back: places along them are kept for each of its channels, one in 256 records.
 const RESUME_RECORDS_MAX: usize = 1_000_000;
 
+/// Records wait this long at most to be sent together; a market watched from further away chooses a rate.
+const COALESCE_MAX: Duration = Duration::from_millis(100);
+
 /// A server that ends for longer than this seems not to end.
 const DRAIN_MAX: Duration = Duration::from_hours(1);
 
@@ -115,6 +118,7 @@ pub(super) fn shard(written: &Written, checks: &mut Checks) -> shard::Options {
     torn_pool_fits(written, checks);
     heartbeat(written, checks);
     resume_is_bounded(written, checks);
+    window_is_short(written, checks);
     shard::Options {
         channels_max: unlimited_if_zero(limits.channels) as usize,
         patterns_max: unlimited_if_zero(limits.patterns) as usize,
@@ -136,6 +140,7 @@ pub(super) fn shard(written: &Written, checks: &mut Checks) -> shard::Options {
         pong_timeout: written.heartbeat.pong_timeout,
         close_timeout: limits.close_timeout,
         notsent_lowat_bytes: written.socket.notsent_lowat_bytes,
+        coalesce: written.shard.coalesce,
         mailbox_letters_max: MAILBOX_LETTERS_MAX,
     }
 }
@@ -158,6 +163,15 @@ fn resume_is_bounded(written: &Written, checks: &mut Checks) {
             "{records_max} records are more than can be sent again; write a number from 0 (each resume begins anew) to \
              {RESUME_RECORDS_MAX}"
         )
+    });
+}
+
+fn window_is_short(written: &Written, checks: &mut Checks) {
+    let window = written.shard.coalesce;
+    let is_whole = window.subsec_nanos() % 1_000_000 == 0;
+    checks.require(is_whole && window <= COALESCE_MAX, "shard.coalesce", || {
+        let (window, most) = (humantime::format_duration(window), humantime::format_duration(COALESCE_MAX));
+        format!("{window} cannot be waited; write whole milliseconds from 0s (each record is sent at once) to {most}")
     });
 }
 

@@ -11,6 +11,7 @@ mod resume;
 mod slow;
 mod subscribe;
 mod tally;
+mod window;
 
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
@@ -232,6 +233,7 @@ fn options() -> Options {
         pong_timeout: Duration::from_mins(3),
         close_timeout: Duration::from_secs(5),
         notsent_lowat_bytes: 1 << 17,
+        coalesce: Duration::ZERO,
         mailbox_letters_max: 16,
     }
 }
