@@ -28,6 +28,12 @@ impl Driven {
         self.shard.turn_at(now_ms) == Drain::More || self.shard.has_work()
     }
 
+    /// Whether records may gather in the ring meanwhile.
+    #[must_use]
+    pub fn is_gathering(&self) -> bool {
+        self.shard.is_gathering()
+    }
+
     /// Milliseconds that it would sleep now, if nothing woke it.
     #[must_use]
     pub fn sleeps_ms(&self) -> u64 {

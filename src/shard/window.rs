@@ -1,8 +1,8 @@
 //! The option `shard.coalesce`: for a moment after a cycle that sent something, records gather in the ring and are then sent together.
 //!
-//! Runs on the shard's thread. It delays the drain alone: sockets, letters, timers and who is served singly go on. Invariant: a record
+//! Runs on the shard's thread. It delays the drain alone: sockets, letters and timers go on. Invariant: a record
 //! that comes to a shard at rest, behind a bound, or while the server ends, is drained at once; any other within the window and the
-//! timer's slack (2 ms).
+//! timer's slack (2 ms), or sooner: where somebody is served singly, the window is over.
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,11 @@ impl Shard {
         self.gathers_until = self.now + self.coalesce_ms;
     }
 
-    /// Whether the ring is left alone for now.
+    /// Whether the ring is left alone for now. Who is served singly, or resumes, may wait for the cursor: to turn in vain
+    /// meanwhile would cost more than a drain.
     pub(super) fn is_gathering(&self) -> bool {
-        self.now < self.gathers_until && self.phase == Phase::Serving
+        let nobody_waits = self.joiners.is_empty() && self.backlog.is_empty();
+        self.now < self.gathers_until && self.phase == Phase::Serving && nobody_waits
     }
 
     /// Sleeps until the window's end, a timer or the bell. Records ring no bell meanwhile, for the shard did not say that it would sleep:

@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) expire_once_in: usize,
     /// One client in so many is stalled now and then.
     pub(crate) stalls: bool,
+    /// Records gather for so long after a send.
+    pub(crate) coalesce_ms: u64,
 }
 
 impl Plan {
@@ -69,6 +71,7 @@ impl Plan {
             lap_once_in: dice.one_of(&[usize::MAX, 5_000, 1_000]),
             expire_once_in: dice.one_of(&[usize::MAX, 1_000, 200, 40]),
             stalls: !dice.once_in(4),
+            coalesce_ms: dice.one_of(&[0, 0, 2, 20]),
         }
     }
 
@@ -89,7 +92,7 @@ impl Plan {
             pong_timeout: Duration::from_mins(3),
             close_timeout: Duration::from_secs(5),
             notsent_lowat_bytes: 1 << 17,
-            coalesce: Duration::ZERO,
+            coalesce: Duration::from_millis(self.coalesce_ms),
             mailbox_letters_max: 16,
         }
     }
@@ -212,7 +215,7 @@ impl World {
     /// One turn of the shard, and what clients see of it; whether the shard has more to do at once.
     pub(crate) fn turn(&mut self) -> Result<bool, String> {
         let more = self.shard.turn(self.now_ms);
-        if !more {
+        if !more && !self.shard.is_gathering() {
             self.caught_up = self.market.ordinal;
         }
         self.check_ledger()?;

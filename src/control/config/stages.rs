@@ -168,7 +168,7 @@ fn resume_is_bounded(written: &Written, checks: &mut Checks) {
 
 fn window_is_short(written: &Written, checks: &mut Checks) {
     let window = written.shard.coalesce;
-    let is_whole = window.subsec_nanos() % 1_000_000 == 0;
+    let is_whole = window.subsec_nanos().is_multiple_of(1_000_000);
     checks.require(is_whole && window <= COALESCE_MAX, "shard.coalesce", || {
         let (window, most) = (humantime::format_duration(window), humantime::format_duration(COALESCE_MAX));
         format!("{window} cannot be waited; write whole milliseconds from 0s (each record is sent at once) to {most}")
