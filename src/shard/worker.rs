@@ -388,6 +388,8 @@ impl Shard {
 
     async fn sleep(&self) {
         if !self.reader.doze() {
+            // Something came at the last moment, and may again and again: the reactor has its turn all the same.
+            tokio::task::yield_now().await;
             return;
         }
         let longest = Duration::from_millis(self.sleeps_ms());
