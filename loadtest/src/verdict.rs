@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// Share of a core from which a thread counts as saturated.
-const SATURATED: f64 = 0.95;
+pub(crate) const SATURATED: f64 = 0.95;
 /// Share of its rate that a feed must reach.
 const FEED_HOLDS: f64 = 0.98;
 

@@ -37,7 +37,7 @@ pub(super) struct Mark {
 pub(super) struct Audience<'a> {
     script: &'a Script<'a>,
     log: &'a Log,
-    server: &'a Server,
+    pub(super) server: &'a Server,
     pub(super) subscribers: Vec<Subscriber>,
     epoll: rustix::fd::OwnedFd,
     events: Vec<epoll::Event>,

@@ -97,7 +97,7 @@ fn run(arguments: &RatesArguments, tape: &Tape, speed: f64, every_ms: u64) -> io
     while clock::now_ns() < until_ns {
         crowd.throw_away(10_000_000)?;
     }
-    let cpu_s = (server.usage().cpu_ns - before.cpu_ns) as f64 / 1e9;
+    let cpu_s = server.usage().since(before).cpu_ns as f64 / 1e9;
     let metrics = Metrics::scrape(admin)?;
     let [bytes, sends, delivered] =
         ["sent_bytes", "sends", "delivered_records"].map(|term| metrics.shard(term) as f64);

@@ -178,9 +178,9 @@ impl<'a> Versus<'a> {
         for competitor in self.competitors {
             let mut row = Row { case, server: competitor.name.clone(), rounds: Vec::new() };
             match self.start(case, competitor) {
-                Ok(start) => starts.push(start),
+                Ok(start) => starts.push(Some(start)),
                 Err(error) => {
-                    starts.push(0.0);
+                    starts.push(None);
                     row.rounds.push(Err(error));
                     self.copy.round(&case.title(), &row.server, 0, &row.rounds[0])?;
                 }
@@ -212,11 +212,11 @@ impl<'a> Versus<'a> {
         found.map_err(|error| self.told(&error))
     }
 
-    /// One round over all servers that have not failed throughout.
-    fn round(&mut self, round: u32, rows: &mut [Row], starts: &mut [f64]) -> io::Result<()> {
+    /// One round over all servers that can be started and have not failed throughout.
+    fn round(&mut self, round: u32, rows: &mut [Row], starts: &mut [Option<f64>]) -> io::Result<()> {
         for ((competitor, row), start) in self.competitors.iter().zip(rows).zip(starts) {
-            let Ok(target) = &competitor.target else { continue };
-            if row.has_failed() {
+            let (Ok(target), Some(start)) = (&competitor.target, start) else { continue };
+            if row.is_given_up() {
                 continue;
             }
             self.tell(row.case, &format!("round {round}"), &row.server);
