@@ -21,7 +21,7 @@ use audience::Audience;
 use clap::Args;
 use figures::{Aftermath, Withheld};
 use player::Log;
-use script::Script;
+use script::{Script, Wire};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -70,7 +70,8 @@ pub(crate) struct BurstOptions {
 /// What to play to whom.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BurstArguments {
-    /// The server: tapecast, bare, obvious, bun, or a command line that prints `listening <role> <address>`
+    /// The server: tapecast, bare, obvious, bun, ws, nchan, nats, mosquitto, or a command line that prints
+    /// `listening <role> <address>`
     #[arg(long, default_value = "tapecast")]
     server: String,
     /// Others to run in turn with it, as for --server
@@ -161,8 +162,9 @@ fn summed_up(burst: &BurstFigures) -> Vec<Figure> {
 
 /// One run at a speed, against a server of its own. The calling thread becomes the audience.
 pub(crate) fn measure(target: &Target, speed: f64, options: &BurstOptions) -> io::Result<BurstFigures> {
+    let wire = Wire::of(target)?;
     let tape = options.tape()?;
-    let script = options.script(&tape, speed)?;
+    let script = options.script(&tape, speed, wire)?;
     let log = Log::new(script.records());
     let server = Server::start(&command(target), &options.server_cores)?;
     let mut audience = Audience::connect(&script, &log, &server, options.subscribers, options.pause_us)?;
@@ -217,10 +219,10 @@ impl BurstOptions {
     }
 
     /// The part that is played at a speed.
-    fn script<'a>(&self, tape: &'a Tape, speed: f64) -> io::Result<Script<'a>> {
+    fn script<'a>(&self, tape: &'a Tape, speed: f64, wire: Wire) -> io::Result<Script<'a>> {
         let (mut from, mut seconds) = (self.from.unwrap_or(0.0), self.seconds.unwrap_or(f64::INFINITY));
         if speed == 1.0 && self.from.is_none() {
-            let worst = Script::new(tape, 0..tape.records.len(), speed).worst;
+            let worst = Script::new(tape, 0..tape.records.len(), speed, wire).worst;
             seconds = self.seconds.unwrap_or(AROUND_WORST_S);
             from = (tape.records[worst.start].at_ns as f64 / 1e9 + 0.5 - seconds / 2.0).max(0.0);
         }
@@ -228,6 +230,6 @@ impl BurstOptions {
         if places.is_empty() {
             return Err(io::Error::other(format!("the tape holds nothing from second {from} on")));
         }
-        Ok(Script::new(tape, places, speed))
+        Ok(Script::new(tape, places, speed, wire))
     }
 }

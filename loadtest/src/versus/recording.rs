@@ -16,11 +16,6 @@ const AT_ITS_PACE_S: f64 = 15.0;
 
 /// The recorded feed at that speed against one server.
 pub(super) fn burst(speed: Speed, target: &Target, arguments: &VersusArguments) -> io::Result<Sample> {
-    if target.dialect.is_some() {
-        return Err(io::Error::other(
-            "not played: the audience speaks the Binance dialect, the server only its own",
-        ));
-    }
     let (speed, seconds) = match speed {
         Speed::Times(1) => (1.0, Some(AT_ITS_PACE_S)),
         Speed::Times(times) => (f64::from(times), None),
