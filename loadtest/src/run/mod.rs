@@ -15,7 +15,7 @@ use crate::spread::Spread;
 use crate::step::StepOptions;
 use crate::summary::{self, Line, Pairs};
 use crate::target::Target;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::io;
 
 /// What to run, against whom.
@@ -92,7 +92,7 @@ pub(crate) fn main(arguments: &RunArguments) -> io::Result<()> {
 
 /// A server that does not start or refuses is a line that says so, and the others go on.
 fn compare(name: Name, targets: &[Target], arguments: &RunArguments) {
-    let title = name.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    let title = name.title();
     let mut rounds: Vec<Vec<Round>> = targets.iter().map(|_| Vec::new()).collect();
     for _ in 0..arguments.repeat {
         for (target, rounds) in targets.iter().zip(&mut rounds) {

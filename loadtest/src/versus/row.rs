@@ -4,7 +4,6 @@
 //! Invariant: a limit at which the load tool was at its end is a bound from below, never the server's limit.
 
 use super::case::Case;
-use crate::latency::median_and_spread;
 use crate::limit::Limit;
 use crate::spread::Spread;
 use crate::step::Step;
@@ -227,7 +226,7 @@ impl Row {
                 let rate = *sample.figures.get(&Figure::Deliveries)?;
                 Some(if sample.side.is_the_tools() { at_end(rate) } else { rate })
             });
-            median_and_spread(&rates.collect::<Vec<_>>()).map(|(median, ..)| median)
+            Spread::of(&rates.collect::<Vec<_>>()).map(|spread| spread.median)
         };
         if median(|rate| rate) == median(|_| f64::INFINITY) { Bound::Exact } else { Bound::AtLeast }
     }
