@@ -36,8 +36,17 @@ impl Usage {
 
 /// CPU so far, from each thread's `schedstat` (nanoseconds, where `stat` has hundredths of a second).
 pub(crate) fn usage(root: u32) -> Usage {
+    usage_of(tree(root).into_iter().flat_map(tasks))
+}
+
+/// Of this process alone, without those that it started.
+pub(crate) fn own_usage() -> Usage {
+    usage_of(tasks(std::process::id()))
+}
+
+fn usage_of(tasks: impl IntoIterator<Item = PathBuf>) -> Usage {
     let mut usage = Usage::default();
-    for task in tree(root).into_iter().flat_map(tasks) {
+    for task in tasks {
         let text = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
         let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(0));
         usage.cpu_ns += numbers.next().unwrap_or(0);

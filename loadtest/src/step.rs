@@ -6,6 +6,7 @@
 
 use crate::feed::{self, FeedArguments, FeedReport, payload_bytes};
 use crate::latency::Duration;
+use crate::process_tree::own_usage;
 use crate::scenario::Scenario;
 use crate::server::{Server, Usage};
 use crate::subscription::Dialect;
@@ -69,6 +70,8 @@ pub(crate) struct Step {
     /// Share of the time in which something else had the server's core, at most.
     pub(crate) server_robbed: f64,
     pub(crate) feed_cpu: f64,
+    /// Share of the time in which something else had the tools' core, at most.
+    pub(crate) tools_robbed: f64,
     /// At the end of the window, under load.
     pub(crate) resident_bytes: u64,
     /// What the server had resident before anybody connected.
@@ -119,7 +122,16 @@ struct Watch<'a> {
     resident_before_bytes: u64,
     published: &'a AtomicU64,
     done: &'a AtomicBool,
-    edges: Vec<(Usage, u64)>,
+    edges: Vec<Edge>,
+}
+
+/// At one end of the window.
+#[derive(Clone, Copy)]
+struct Edge {
+    server: Usage,
+    /// Swarm and feed.
+    tools: Usage,
+    resident_bytes: u64,
 }
 
 impl Observer for Watch<'_> {
@@ -132,7 +144,8 @@ impl Observer for Watch<'_> {
     }
 
     fn edge(&mut self) {
-        self.edges.push((self.server.usage(), self.server.resident_bytes()));
+        let (server, resident_bytes) = (self.server.usage(), self.server.resident_bytes());
+        self.edges.push(Edge { server, tools: own_usage(), resident_bytes });
     }
 }
 
@@ -196,10 +209,11 @@ impl Step {
             .map(|(subscribers, records)| subscribers * records);
         let due_total = due.sum();
         let wall_ns = swarm.window_s * 1e9;
-        let ((start, _), (end, resident_bytes)) = (watch.edges[0], watch.edges[1]);
-        let used = end.since(start);
+        let (start, end) = (watch.edges[0], watch.edges[1]);
+        let used = end.server.since(start.server);
         let server_cpu = used.cpu_ns as f64 / wall_ns;
         let server_waited = used.waited_ns as f64 / wall_ns;
+        let tools_robbed = end.tools.since(start.tools).robbed_ns(wall_ns as u64, 1) as f64 / wall_ns;
         let feed_cpu = feed.cpu_ns as f64 / feed.elapsed_ns as f64;
         let held = swarm.is_whole(due_total)
             && swarm.arrived_share() >= ARRIVED_MIN
@@ -208,7 +222,7 @@ impl Step {
         let verdict = Verdict::of(Evidence {
             held,
             server_busy: server_cpu + server_waited,
-            tools_busy: swarm.cpu_share + feed_cpu,
+            tools_busy: swarm.cpu_share + feed_cpu + tools_robbed,
             feed_sent: share(feed.published, feed.asked),
             feed_blocked: feed.blocked_ns as f64 / feed.elapsed_ns as f64,
         });
@@ -221,7 +235,8 @@ impl Step {
             server_waited,
             server_robbed: used.robbed_ns(wall_ns as u64, watch.server.cores) as f64 / wall_ns,
             feed_cpu,
-            resident_bytes,
+            tools_robbed,
+            resident_bytes: end.resident_bytes,
             resident_before_bytes: watch.resident_before_bytes,
             held,
             verdict,
@@ -238,11 +253,12 @@ impl fmt::Display for Step {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "{:.0} records/s: {}, feed {:.0} %; all told {} of {} ({:.3} %); server {:.0} % (waited {:.0} %), \
+            "{:.0} records/s: {}, feed {:.0} % (robbed {:.0} %); all told {} of {} ({:.3} %); server {:.0} % (waited {:.0} %), \
              {:.0} ns a delivery, {:.1} MiB; feed sent {:.1} %, late p99 {}, blocked {}, refused {}; saturated: {}",
             self.rate,
             self.swarm,
             self.feed_cpu * 100.0,
+            self.tools_robbed * 100.0,
             self.swarm.arrived_total,
             self.due_total,
             share(self.swarm.arrived_total, self.due_total) * 100.0,
