@@ -3,7 +3,7 @@
 import { Counter, Gauge, Trend } from 'k6/metrics';
 import { sleep } from 'k6';
 import { counted, failed, KEPT_UP, PROMISES } from './lib/measures.js';
-import { assertFed, scrape, unaccounted } from './lib/page.js';
+import { assertFed, scrape, unaccounted, valueOf, waiting } from './lib/page.js';
 import { session } from './lib/person.js';
 import { boundMs, number, seconds } from './lib/settings.js';
 
@@ -58,7 +58,7 @@ export function watch({ endsAtMs }) {
     let base = null;
     while (Date.now() < endsAtMs) {
       const values = scrape();
-      const resident = values.get('process_resident_memory_bytes');
+      const resident = valueOf(values, 'process_resident_memory_bytes');
       scrapes.add(1);
       unaccountedRecords.add(unaccounted(values));
       if (Date.now() >= warmAtMs) base = base === null ? resident : base;
@@ -70,12 +70,4 @@ export function watch({ endsAtMs }) {
   } catch (error) {
     failed(error);
   }
-}
-
-function waiting(values) {
-  let sum = 0;
-  for (const [name, value] of values) {
-    if (name.startsWith('tapecast_shard_pending_records{')) sum += value;
-  }
-  return sum;
 }

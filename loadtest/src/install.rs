@@ -18,9 +18,12 @@ const NPM_FOLDER: &str = "loadtest/peers";
 const SYSTEM_PROGRAMS: &str = "/usr/sbin";
 
 /// Run as root, packages behind it as arguments. A Debian package starts its service unless `policy-rc.d` forbids it
-/// (invoke-rc.d(8)); one that an administrator has put there is left as it is.
+/// (invoke-rc.d(8)); one that an administrator has put there is left as it is. One at a time: of two, apt would refuse the second, and
+/// the first would take away the policy that the second goes by. Others' apt-get is waited for as well.
 const APT: &str = r#"
 set -eu
+exec 9>/run/lock/loadtest-install
+flock 9
 policy=/usr/sbin/policy-rc.d
 if ! [ -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
@@ -29,8 +32,9 @@ if ! [ -e "$policy" ]; then
     chmod 755 "$policy"
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get update
-apt-get install -y --no-install-recommends "$@"
+wait='DPkg::Lock::Timeout=300'
+apt-get -o "$wait" update 9>&-
+apt-get -o "$wait" install -y --no-install-recommends "$@" 9>&-
 "#;
 
 /// Whose needs to install.

@@ -69,20 +69,6 @@ impl fmt::Display for Duration {
     }
 }
 
-/// Median of `values`, and the lowest and highest; `None` without any.
-pub(crate) fn median_and_spread(values: &[f64]) -> Option<(f64, f64, f64)> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let (low, high) = (*sorted.first()?, *sorted.last()?);
-    let middle = sorted.len() / 2;
-    let median = if sorted.len() % 2 == 1 {
-        sorted[middle]
-    } else {
-        f64::midpoint(sorted[middle - 1], sorted[middle])
-    };
-    Some((median, low, high))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,12 +103,5 @@ mod tests {
         assert_eq!(Duration(30_400).to_string(), "30.4us");
         assert_eq!(Duration(4_100_000).to_string(), "4.10ms");
         assert_eq!(Duration(2_500_000_000).to_string(), "2.50s");
-    }
-
-    #[test]
-    fn the_median_stands_in_the_middle() {
-        assert_eq!(median_and_spread(&[]), None);
-        assert_eq!(median_and_spread(&[3.0, 1.0, 2.0]), Some((2.0, 1.0, 3.0)));
-        assert_eq!(median_and_spread(&[4.0, 1.0]), Some((2.5, 1.0, 4.0)));
     }
 }

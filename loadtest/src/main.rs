@@ -5,7 +5,7 @@
 //!
 //! `check` follows what subscribers are promised, `figures` measures what it costs.
 //!
-//! `payload`, `frame`, `mqtt`, `order`, `latency`, `schedule`, `search`, `spread`, `summary` and `verdict` are pure; `feed`,
+//! `payload`, `frame`, `mqtt`, `order`, `latency`, `schedule`, `search`, `spread`, `summary` and `verdict` are pure; `machine` is what it runs on; `feed`,
 //! `swarm`, `peers`, `daemon`, `server` and `install` touch sockets and processes; `step`, `memory` and `limit` measure with
 //! them, `run`, `versus` and others put together.
 
@@ -21,6 +21,7 @@ mod idle;
 mod install;
 mod latency;
 mod limit;
+mod machine;
 mod memory;
 mod mqtt;
 mod order;

@@ -20,11 +20,9 @@ pub(crate) struct Memory {
     channels_each: u32,
     before_bytes: u64,
     after_bytes: u64,
-    /// Connections that the server closed.
-    pub(crate) closed: usize,
 }
 
-/// Starts the target, connects the scenario's subscribers, and stops it.
+/// Starts the target, connects the scenario's subscribers, and stops it. An error if the server closed one of them.
 pub(crate) fn measure(
     target: &Target,
     subscribers: Option<usize>,
@@ -46,12 +44,14 @@ pub(crate) fn measure(
     };
     let mut swarm = Swarm::connect(&hold.swarm())?;
     swarm.hold(hold.seconds)?;
+    if swarm.closed() > 0 {
+        return Err(io::Error::other(format!("the server closed {} silent connections", swarm.closed())));
+    }
     Ok(Memory {
         subscribers: hold.subscribers,
         channels_each: hold.channels_each,
         before_bytes,
         after_bytes: server.resident_bytes(),
-        closed: swarm.closed(),
     })
 }
 
@@ -66,13 +66,12 @@ impl fmt::Display for Memory {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "{} connections of {} channels: {:.0} resident bytes each ({:.1} MiB before, {:.1} MiB after); closed {}",
+            "{} connections of {} channels: {:.0} resident bytes each ({:.1} MiB before, {:.1} MiB after)",
             self.subscribers,
             self.channels_each,
             self.bytes_each(),
             self.before_bytes as f64 / 1_048_576.0,
             self.after_bytes as f64 / 1_048_576.0,
-            self.closed,
         )
     }
 }

@@ -18,10 +18,35 @@ pub(crate) struct Usage {
     pub(crate) waited_ns: u64,
 }
 
+impl Usage {
+    /// What came since `before`. A thread that ended meanwhile took its part along, so this may be less than it was.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
+            waited_ns: self.waited_ns.saturating_sub(before.waited_ns),
+        }
+    }
+
+    /// Of `lasted_ns` on `cores`, how long something else had a core that this was ready for, at most. Threads that wait for
+    /// each other wait for nobody else: while they have all cores between them, nothing was taken from them.
+    pub(crate) fn robbed_ns(self, lasted_ns: u64, cores: usize) -> u64 {
+        (lasted_ns * cores as u64).saturating_sub(self.cpu_ns).min(self.waited_ns)
+    }
+}
+
 /// CPU so far, from each thread's `schedstat` (nanoseconds, where `stat` has hundredths of a second).
 pub(crate) fn usage(root: u32) -> Usage {
+    usage_of(tree(root).into_iter().flat_map(tasks))
+}
+
+/// Of this process alone, without those that it started.
+pub(crate) fn own_usage() -> Usage {
+    usage_of(tasks(std::process::id()))
+}
+
+fn usage_of(tasks: impl IntoIterator<Item = PathBuf>) -> Usage {
     let mut usage = Usage::default();
-    for task in tree(root).into_iter().flat_map(tasks) {
+    for task in tasks {
         let text = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
         let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(0));
         usage.cpu_ns += numbers.next().unwrap_or(0);
@@ -72,6 +97,19 @@ mod tests {
     use super::*;
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
+
+    #[test]
+    fn threads_that_wait_for_each_other_are_not_robbed() {
+        let of = |cpu_ns, waited_ns| Usage { cpu_ns, waited_ns }.robbed_ns(1_000, 1);
+        assert_eq!([of(1_000, 900), of(700, 200), of(900, 400), of(1_100, 50)], [0, 200, 100, 0]);
+        assert_eq!(Usage { cpu_ns: 1_500, waited_ns: 800 }.robbed_ns(1_000, 2), 500);
+    }
+
+    #[test]
+    fn what_ended_is_not_counted_backwards() {
+        let (before, after) = (Usage { cpu_ns: 9, waited_ns: 2 }, Usage { cpu_ns: 7, waited_ns: 5 });
+        assert_eq!(after.since(before), Usage { cpu_ns: 0, waited_ns: 3 });
+    }
 
     #[test]
     fn a_grandchild_counts_and_what_is_gone_is_nothing() {

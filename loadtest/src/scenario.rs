@@ -38,6 +38,11 @@ pub(crate) struct Scenario {
 }
 
 impl Name {
+    /// As it is asked for.
+    pub(crate) fn title(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
     /// The scenario of that name.
     pub(crate) fn scenario(self) -> Scenario {
         let row = |subscribers, channels_each, channels, p99_ms: u64, rate| Scenario {

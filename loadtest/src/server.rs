@@ -50,6 +50,8 @@ pub(crate) struct Server {
     pub(crate) ingest: SocketAddr,
     /// Where its metrics are, of a server that was asked for it.
     pub(crate) admin: Option<SocketAddr>,
+    /// How many cores it has.
+    pub(crate) cores: usize,
 }
 
 /// Where a server said that it listens, so far.
@@ -100,7 +102,9 @@ impl Server {
         }
         match (stopping.into_inner(), listening) {
             (Some(child), Listening { subscribers: Some(subscribers), ingest: Some(ingest), admin }) => {
-                Ok(Self { child, subscribers, ingest, admin })
+                let cores =
+                    cores.map_or_else(|| self::cores().map(|all| all.len()), |cores| Ok(cores.len()))?;
+                Ok(Self { child, subscribers, ingest, admin, cores })
             }
             _ => Err(io::Error::other("the server has no addresses")),
         }

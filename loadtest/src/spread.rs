@@ -2,7 +2,6 @@
 //!
 //! Pure. Must not weigh rounds: each counts once. Invariant: `lowest <= median <= highest`.
 
-use crate::latency::median_and_spread;
 use std::fmt;
 
 /// Digits that are told of a figure: more than any run repeats.
@@ -19,7 +18,15 @@ pub(crate) struct Spread {
 impl Spread {
     /// Of `values`; `None` without any.
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
-        median_and_spread(values).map(|(median, lowest, highest)| Self { median, lowest, highest })
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (lowest, highest) = (*sorted.first()?, *sorted.last()?);
+        let middle = sorted.len() / 2;
+        let median = match sorted.len() % 2 {
+            1 => sorted[middle],
+            _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        };
+        Some(Self { median, lowest, highest })
     }
 
     /// The same ratio the other way round.
@@ -69,6 +76,13 @@ pub(crate) fn rounded(value: f64, digits: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_median_stands_in_the_middle() {
+        assert_eq!(Spread::of(&[]), None);
+        assert_eq!(Spread::of(&[3.0, 1.0, 2.0]), Some(Spread { median: 2.0, lowest: 1.0, highest: 3.0 }));
+        assert_eq!(Spread::of(&[4.0, 1.0]), Some(Spread { median: 2.5, lowest: 1.0, highest: 4.0 }));
+    }
 
     #[test]
     fn what_is_written_is_what_is_read() {

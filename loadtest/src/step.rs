@@ -2,10 +2,11 @@
 //!
 //! The driver's thread runs the swarm, a second one the feed. Must not reuse a server: what one step left
 //! behind would be the next one's load. Invariant: a rate is held only if 98 % of what was due arrived
-//! within the window, 98 % of everything in the end, p99 kept the bound, and nobody was disconnected.
+//! within the window, all of it in the end, each once and in order, p99 kept the bound, and nobody was disconnected.
 
 use crate::feed::{self, FeedArguments, FeedReport, payload_bytes};
 use crate::latency::Duration;
+use crate::process_tree::own_usage;
 use crate::scenario::Scenario;
 use crate::server::{Server, Usage};
 use crate::subscription::Dialect;
@@ -18,7 +19,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-/// Share of what is due that must arrive.
+/// Share of what is due in the window that must arrive in it, and of what is asked of the feed that it must send.
 const ARRIVED_MIN: f64 = 0.98;
 /// Load goes on this long after the window, so that its end is not a lull.
 const AFTER_WINDOW_S: f64 = 0.2;
@@ -66,7 +67,12 @@ pub(crate) struct Step {
     pub(crate) due_total: u64,
     pub(crate) server_cpu: f64,
     pub(crate) server_waited: f64,
+    /// Share of the time in which something else had the server's core, at most.
+    pub(crate) server_robbed: f64,
     pub(crate) feed_cpu: f64,
+    /// Share of the time in which something else had the tools' core, at most.
+    pub(crate) tools_robbed: f64,
+    /// At the end of the window, under load.
     pub(crate) resident_bytes: u64,
     /// What the server had resident before anybody connected.
     pub(crate) resident_before_bytes: u64,
@@ -92,7 +98,7 @@ pub(crate) fn measure(
         resident_before_bytes,
         published: &published,
         done: &done,
-        usage: Vec::new(),
+        edges: Vec::new(),
     };
     let (report, fed) = thread::scope(|scope| {
         let feeding = scope.spawn(|| {
@@ -116,7 +122,16 @@ struct Watch<'a> {
     resident_before_bytes: u64,
     published: &'a AtomicU64,
     done: &'a AtomicBool,
-    usage: Vec<Usage>,
+    edges: Vec<Edge>,
+}
+
+/// At one end of the window.
+#[derive(Clone, Copy)]
+struct Edge {
+    server: Usage,
+    /// Swarm and feed.
+    tools: Usage,
+    resident_bytes: u64,
 }
 
 impl Observer for Watch<'_> {
@@ -129,7 +144,8 @@ impl Observer for Watch<'_> {
     }
 
     fn edge(&mut self) {
-        self.usage.push(self.server.usage());
+        let (server, resident_bytes) = (self.server.usage(), self.server.resident_bytes());
+        self.edges.push(Edge { server, tools: own_usage(), resident_bytes });
     }
 }
 
@@ -193,23 +209,23 @@ impl Step {
             .map(|(subscribers, records)| subscribers * records);
         let due_total = due.sum();
         let wall_ns = swarm.window_s * 1e9;
-        let (start, end) = (watch.usage[0], watch.usage[1]);
-        let server_cpu = (end.cpu_ns - start.cpu_ns) as f64 / wall_ns;
-        let server_waited = (end.waited_ns - start.waited_ns) as f64 / wall_ns;
+        let (start, end) = (watch.edges[0], watch.edges[1]);
+        let used = end.server.since(start.server);
+        let server_cpu = used.cpu_ns as f64 / wall_ns;
+        let server_waited = used.waited_ns as f64 / wall_ns;
+        let tools_robbed = end.tools.since(start.tools).robbed_ns(wall_ns as u64, 1) as f64 / wall_ns;
         let feed_cpu = feed.cpu_ns as f64 / feed.elapsed_ns as f64;
-        let held = swarm.arrived_share() >= ARRIVED_MIN
-            && share(swarm.arrived_total, due_total) >= ARRIVED_MIN
+        let held = swarm.is_whole(due_total)
+            && swarm.arrived_share() >= ARRIVED_MIN
             && share(feed.published, feed.asked) >= ARRIVED_MIN
-            && swarm.latency.p99 <= scenario.p99_ns_max
-            && swarm.closed == 0;
+            && swarm.latency.p99 <= scenario.p99_ns_max;
         let verdict = Verdict::of(Evidence {
             held,
             server_busy: server_cpu + server_waited,
-            tools_busy: swarm.cpu_share + feed_cpu,
+            tools_busy: swarm.cpu_share + feed_cpu + tools_robbed,
             feed_sent: share(feed.published, feed.asked),
             feed_blocked: feed.blocked_ns as f64 / feed.elapsed_ns as f64,
         });
-        let resident_bytes = watch.server.resident_bytes();
         Self {
             rate,
             swarm,
@@ -217,8 +233,10 @@ impl Step {
             due_total,
             server_cpu,
             server_waited,
+            server_robbed: used.robbed_ns(wall_ns as u64, watch.server.cores) as f64 / wall_ns,
             feed_cpu,
-            resident_bytes,
+            tools_robbed,
+            resident_bytes: end.resident_bytes,
             resident_before_bytes: watch.resident_before_bytes,
             held,
             verdict,
@@ -235,11 +253,12 @@ impl fmt::Display for Step {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "{:.0} records/s: {}, feed {:.0} %; all told {} of {} ({:.3} %); server {:.0} % (waited {:.0} %), \
+            "{:.0} records/s: {}, feed {:.0} % (robbed {:.0} %); all told {} of {} ({:.3} %); server {:.0} % (waited {:.0} %), \
              {:.0} ns a delivery, {:.1} MiB; feed sent {:.1} %, late p99 {}, blocked {}, refused {}; saturated: {}",
             self.rate,
             self.swarm,
             self.feed_cpu * 100.0,
+            self.tools_robbed * 100.0,
             self.swarm.arrived_total,
             self.due_total,
             share(self.swarm.arrived_total, self.due_total) * 100.0,

@@ -6,6 +6,8 @@
 use crate::{frame, mqtt, payload};
 use clap::ValueEnum;
 use fastrand::Rng;
+use memchr::memmem;
+use std::io;
 
 /// How the server frames records; what the tools speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -143,6 +145,18 @@ impl Dialect {
     }
 }
 
+/// The answer to an upgrade at the front of `bytes`: how many those are; `None` if it is cut. An error: it was refused.
+pub(crate) fn upgraded(bytes: &[u8]) -> io::Result<Option<usize>> {
+    const END: &[u8] = b"\r\n\r\n";
+    let Some(at) = memmem::find(bytes, END) else { return Ok(None) };
+    if bytes.starts_with(b"HTTP/1.1 101") {
+        return Ok(Some(at + END.len()));
+    }
+    let status = String::from_utf8_lossy(&bytes[..at]);
+    let status = status.lines().next().unwrap_or_default();
+    Err(io::Error::other(format!("the server refused the upgrade: {status}")))
+}
+
 /// CONNECT, a SUB a channel, and a ping whose answer says that all of them were taken.
 fn nats_subscribe(names: &[String]) -> String {
     let mut message = String::from("CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
@@ -212,6 +226,15 @@ mod tests {
         wire.clear();
         frame::append_server(&mut wire, frame::TEXT, format!(r#"42["record",{data}]"#).as_bytes());
         assert_eq!(Dialect::SocketIo.record_wire_bytes("trade", 200), Some(wire.len()));
+    }
+
+    #[test]
+    fn an_upgrade_is_answered_or_refused() {
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nA: b\r\n\r\n\x81";
+        assert_eq!(upgraded(answer).ok(), Some(Some(answer.len() - 1)));
+        assert_eq!(upgraded(&answer[..answer.len() - 2]).ok(), Some(None));
+        let refused = upgraded(b"HTTP/1.1 414 Too Long\r\n\r\n").expect_err("refused").to_string();
+        assert_eq!(refused, "the server refused the upgrade: HTTP/1.1 414 Too Long");
     }
 
     #[test]

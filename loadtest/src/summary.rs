@@ -9,6 +9,9 @@ use std::fmt;
 
 /// How every summary line begins.
 const START: &str = "summary: ";
+/// Words of [`Pairs`].
+const PAIRS: &str = " rounds compared";
+const BOUNDS: &str = "; bounds, the load tool being at its end: ";
 
 /// One summary line.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +23,46 @@ pub(crate) struct Line {
     /// Of the base's figure in the same round; `None` where no round has both.
     pub(crate) ratio: Option<Spread>,
     pub(crate) base: String,
+    pub(crate) pairs: Pairs,
+}
+
+/// What a ratio rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pairs {
+    /// Rounds that have both figures, neither of a rate that was not held.
+    pub(crate) counted: usize,
+    /// All rounds.
+    pub(crate) rounds: usize,
+    /// Of those counted, those in which the load tool was at its end beyond one of the two.
+    pub(crate) bounds: usize,
+}
+
+impl Pairs {
+    /// Of two servers' rounds: a figure where it may be compared, and whether it is a bound.
+    pub(crate) fn of(values: &[Option<(f64, bool)>], base: &[Option<(f64, bool)>]) -> Self {
+        let both = || values.iter().zip(base).filter_map(|(value, base)| Some(((*value)?.1, (*base)?.1)));
+        Self {
+            counted: both().count(),
+            rounds: values.len(),
+            bounds: both().filter(|(value, base)| *value || *base).count(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (pairs, bounds) = match text.split_once(BOUNDS) {
+            Some((pairs, bounds)) => (pairs, bounds.parse().ok()?),
+            None => (text, 0),
+        };
+        let (counted, rounds) = pairs.strip_suffix(PAIRS)?.split_once(" of ")?;
+        Some(Self { counted: counted.parse().ok()?, rounds: rounds.parse().ok()?, bounds })
+    }
+}
+
+impl fmt::Display for Pairs {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} of {}{PAIRS}", self.counted, self.rounds)?;
+        if self.bounds > 0 { write!(out, "{BOUNDS}{}", self.bounds) } else { Ok(()) }
+    }
 }
 
 /// Ratios round by round, of the rounds that have both figures.
@@ -43,18 +86,18 @@ impl Line {
                 (Some(Spread::parse(ratio)?), base)
             }
         };
-        let base = base.to_owned();
-        Some(Self { scenario, server, figure, values, ratio, base })
+        let (base, pairs) = (base.to_owned(), Pairs::parse(&next()?)?);
+        Some(Self { scenario, server, figure, values, ratio, base, pairs })
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, server, figure, values, ratio, base } = self;
+        let Self { scenario, server, figure, values, ratio, base, pairs } = self;
         write!(out, "{START}{scenario} | {server} | {figure} | median {values} | ")?;
         match ratio {
-            Some(ratio) => write!(out, "ratio {ratio} of {base}"),
-            None => write!(out, "no ratio of {base}"),
+            Some(ratio) => write!(out, "ratio {ratio} of {base} | {pairs}"),
+            None => write!(out, "no ratio of {base} | {pairs}"),
         }
     }
 }
@@ -71,19 +114,21 @@ mod tests {
             values: Spread { median: 8.7, lowest: 8.1, highest: 9.0 },
             ratio,
             base: "tapecast".to_owned(),
+            pairs: Pairs { counted: 4, rounds: 5, bounds: 0 },
         }
     }
 
     #[test]
     fn what_run_writes_is_what_check_results_reads() {
         let ratio = Spread { median: 0.23, lowest: 0.21, highest: 0.25 };
-        for line in [line(Some(ratio)), line(None)] {
+        let bounds = Line { pairs: Pairs { counted: 4, rounds: 5, bounds: 2 }, ..line(Some(ratio)) };
+        for line in [line(Some(ratio)), line(None), bounds] {
             assert_eq!(Line::parse(&line.to_string()), Some(line.clone()), "{line}");
         }
         assert_eq!(
             line(Some(ratio)).to_string(),
             "summary: hot | a server --its flags | deliveries M/s | median 8.700 (8.100 to 9.000) | ratio 0.2300 \
-             (0.2100 to 0.2500) of tapecast"
+             (0.2100 to 0.2500) of tapecast | 4 of 5 rounds compared"
         );
     }
 

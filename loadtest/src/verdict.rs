@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// Share of a core from which a thread counts as saturated.
-const SATURATED: f64 = 0.95;
+pub(crate) const SATURATED: f64 = 0.95;
 /// Share of its rate that a feed must reach.
 const FEED_HOLDS: f64 = 0.98;
 
@@ -17,7 +17,7 @@ pub(crate) struct Evidence {
     pub(crate) held: bool,
     /// The server's core: its CPU time and the time it waited for the core.
     pub(crate) server_busy: f64,
-    /// Swarm and feed together, on theirs.
+    /// Swarm and feed together, on theirs, and what something else had of it: a late reader is no late server.
     pub(crate) tools_busy: f64,
     /// What the feed sent of what it should have.
     pub(crate) feed_sent: f64,

@@ -2,10 +2,14 @@
 //!
 //! Asserts what a reader of the figures relies on. Must not judge speed: a test's machine has none to promise.
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[expect(dead_code, reason = "others need its swarm")]
+mod tool;
+
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
+use tool::{Tool, addresses};
 
 /// A part of a generated tape, with server and tools on one core: any machine has that.
 const BURST: &str = "burst --generated --seconds 20 --subscribers 4 --server-core 0 --tools-core 0";
@@ -44,8 +48,8 @@ fn all_of_a_tape_arrives_at_each_speed() {
 
 #[test]
 fn a_stream_of_other_bytes_is_told_and_never_a_figure() {
-    let (_peer, subscribers, ingest) = bare();
-    let relay = relay(subscribers);
+    let (_peer, subscribers, ingest) = addresses(Tool::start("bare"));
+    let relay = relay(subscribers.parse().expect("an address"));
     // What a server prints, from a command without white space in its arguments.
     let server = format!(r"printf listening\040subscribers\040{relay}\nlistening\040ingest\040{ingest}\n");
     let said = loadtest(&format!("{BURST} --speeds 0 --repeat 2"), &server);
@@ -53,8 +57,8 @@ fn a_stream_of_other_bytes_is_told_and_never_a_figure() {
     let void = "VOID: 0 closed, 2 with other bytes than due, the one compared from record ";
     assert!(lines[0].contains(void), "{said}");
     assert!(!lines[1].contains("VOID"), "the second round meets no harm: {said}");
-    let median = lines.iter().find(|line| line.contains(" records/s: median ")).expect("a median");
-    let (_, spread) = median.split_once("(from ").expect("a spread");
+    let median = lines.iter().find(|line| line.contains(" | records/s | median ")).expect("a median");
+    let (_, spread) = median.split_once(" (").expect("a spread");
     let (low, high) = spread.split_once(')').expect("its end").0.split_once(" to ").expect("both ends");
     assert_eq!(low, high, "of one round: {median}");
 }
@@ -63,29 +67,6 @@ fn a_stream_of_other_bytes_is_told_and_never_a_figure() {
 fn no_recording_is_an_error_that_says_what_to_do() {
     let said = loadtest("burst --recording nowhere.jsonl.gz", "bare");
     assert!(said.contains("FAILED: nowhere.jsonl.gz: "), "{said}");
-}
-
-/// A peer that is ended with the test.
-struct Peer(Child);
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn bare() -> (Peer, SocketAddr, SocketAddr) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
-    let mut child = command.arg("bare").stdout(Stdio::piped()).spawn().expect("the peer starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let mut address = |role: &str| {
-        let line = lines.next().expect("a line").expect("text");
-        line.strip_prefix(role).expect("its role").parse().expect("an address")
-    };
-    let subscribers = address("listening subscribers ");
-    let ingest = address("listening ingest ");
-    (Peer(child), subscribers, ingest)
 }
 
 /// Passes connections on to `to`; the first gets one byte changed, the second a ping more, the others what is sent.

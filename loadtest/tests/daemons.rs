@@ -79,6 +79,19 @@ fn counting_by_bytes_agrees_where_frames_have_one_size() {
 }
 
 #[test]
+fn each_plays_a_burst_to_the_byte() {
+    for (name, ..) in PEERS {
+        Tool::start(&format!("install {name}")).line(&format!("{name}: installed"));
+        let what = "--generated --seconds 10 --speeds 10 --subscribers 3 --server-core 0 --tools-core 0";
+        let line = Tool::start(&format!("burst --server {name} {what}")).line(&format!("burst 10x {name}: "));
+        assert!(!line.contains("VOID") && !line.contains("FAILED"), "{line}");
+        let (arrived, rest) =
+            line.split_once(" deliveries; ").expect("deliveries").0.rsplit_once(" of ").expect("both");
+        assert!(arrived.ends_with(&format!(" {rest}")), "{line}");
+    }
+}
+
+#[test]
 fn a_daemon_ends_with_the_process_that_holds_it_even_if_that_is_killed() {
     let (mut holder, _, ingest) = daemon("nats");
     let folder = folder_of(holder.child.id());

@@ -48,6 +48,9 @@ fn one_table_has_a_row_for_every_server_whatever_became_of_it() {
         assert_eq!(columns, row(&table, "| scenario |").matches('|').count());
         assert!(!row(&table, &format!("| idle | {server} |")).contains("failed"));
     }
+    // On a machine that others keep busy no rate may be held; nothing else may go wrong.
+    let hot = row(&table, "| hot | bare |");
+    assert!(!hot.contains("failed") || hot.contains("no rate tried was held"), "{hot}");
     for scenario in ["hot", "idle"] {
         let failed = row(&table, &format!("| {scenario} | no/such/server |"));
         assert!(failed.contains("**failed**: no/such/server: No such file"), "{failed}");
@@ -67,7 +70,7 @@ fn one_table_has_a_row_for_every_server_whatever_became_of_it() {
 
 /// A file of ratios, over one command.
 fn results(name: &str, rows: &[(&str, &str)]) -> PathBuf {
-    let command = "loadtest run idle --server bare --against obvious --repeat 2 --subscribers 50";
+    let command = "loadtest run idle --server bare --against obvious --repeat 3 --subscribers 50";
     let mut text = "# Results\n\n## Ratios that are checked\n\n\
         | name | command | figure | server / base | ratio | lowest | highest |\n|---|---|---|---|---|---|---|\n"
         .to_owned();
@@ -95,7 +98,10 @@ fn ratios_that_stand_pass_and_their_command_runs_once() {
     let output = check(&results("standing", &rows), &[]);
     assert!(output.status.success());
     let text = said(&output);
-    assert!(row(&text, "memory: stated 5.000 (0.001000 to 100000), found ").contains("): holds"));
+    assert!(
+        row(&text, "memory: stated 5.000 (0.001000 to 100000), found ")
+            .contains(") in 3 of 3 rounds compared: holds")
+    );
     assert!(text.ends_with("2 of 2 ratios hold\n"), "{text}");
     let progress = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(

@@ -40,14 +40,34 @@ export function assertFed() {
   }
 }
 
+// The value of that name. Throws where there is none: k6 leaves out what is no number, and a bound on nothing always holds.
+export function valueOf(values, name) {
+  if (!Number.isFinite(values.get(name))) throw new Error(`/metrics has no ${name}`);
+  return values.get(name);
+}
+
 // Records due to subscribers less all that became of them, over all shards; 0 if nothing was lost uncounted.
 export function unaccounted(values) {
-  let missing = 0;
-  for (let shard = 0; values.has(term('matched', shard)); shard++) {
-    missing += values.get(term('matched', shard)) - values.get(`tapecast_shard_pending_records{shard="${shard}"}`);
-    for (const fate of FATES) missing -= values.get(term(fate, shard));
+  let missing = -waiting(values);
+  for (const shard of shards(values)) {
+    missing += valueOf(values, term('matched', shard));
+    for (const fate of FATES) missing -= valueOf(values, term(fate, shard));
   }
   return missing;
+}
+
+// Records that wait for subscribers, over all shards.
+export function waiting(values) {
+  const pending = (shard) => valueOf(values, `tapecast_shard_pending_records{shard="${shard}"}`);
+  return shards(values).reduce((sum, shard) => sum + pending(shard), 0);
+}
+
+// Numbers of the shards, of which there is one at least.
+function shards(values) {
+  valueOf(values, term('matched', 0));
+  const numbers = [];
+  while (values.has(term('matched', numbers.length))) numbers.push(numbers.length);
+  return numbers;
 }
 
 function term(name, shard) {

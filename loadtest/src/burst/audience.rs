@@ -37,7 +37,7 @@ pub(super) struct Mark {
 pub(super) struct Audience<'a> {
     script: &'a Script<'a>,
     log: &'a Log,
-    server: &'a Server,
+    pub(super) server: &'a Server,
     pub(super) subscribers: Vec<Subscriber>,
     epoll: rustix::fd::OwnedFd,
     events: Vec<epoll::Event>,
@@ -66,7 +66,7 @@ impl<'a> Audience<'a> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut subscribers = Vec::with_capacity(count);
         for index in 0..count {
-            let subscriber = Subscriber::connect(server.subscribers, script.channels(), index == 0)?;
+            let subscriber = Subscriber::connect(server.subscribers, script, index == 0)?;
             let data = epoll::EventData::new_u64(index as u64);
             epoll::add(&epoll, &subscriber.socket, data, epoll::EventFlags::IN)?;
             subscribers.push(subscriber);

@@ -3,7 +3,6 @@
 //! Pure. Must not touch a socket. Invariant: a record is handed out once, when the last byte of its frame is there.
 
 use super::script::Script;
-use crate::frame;
 use std::ops::Range;
 
 /// How far a subscriber is in the stream.
@@ -38,6 +37,7 @@ impl Cursor {
 pub(super) struct Proof {
     /// The frame that is expected now, and how much of it was there.
     frame: Vec<u8>,
+    content: Vec<u8>,
     matched: usize,
     next: usize,
 }
@@ -66,7 +66,7 @@ impl Proof {
         }
         self.frame.clear();
         self.matched = 0;
-        frame::append_server(&mut self.frame, frame::TEXT, script.payload(self.next));
+        script.append_frame(self.next, &mut self.content, &mut self.frame);
         self.next += 1;
         Ok(())
     }
@@ -74,6 +74,7 @@ impl Proof {
 
 #[cfg(test)]
 mod tests {
+    use super::super::script::tests::BINANCE;
     use super::*;
     use crate::check::Tape;
 
@@ -82,17 +83,15 @@ mod tests {
     }
 
     fn stream(script: &Script<'_>) -> Vec<u8> {
-        let mut stream = Vec::new();
-        for index in 0..script.records() {
-            frame::append_server(&mut stream, frame::TEXT, script.payload(index));
-        }
+        let (mut stream, mut content) = (Vec::new(), Vec::new());
+        (0..script.records()).for_each(|index| script.append_frame(index, &mut content, &mut stream));
         stream
     }
 
     #[test]
     fn a_record_counts_with_its_last_byte_wherever_the_stream_is_cut() {
         let tape = tape();
-        let script = Script::new(&tape, 0..12, 1.0);
+        let script = Script::new(&tape, 0..12, 1.0, BINANCE);
         for cut in 0..=script.bytes() {
             let mut cursor = Cursor::default();
             let whole = script.ends.iter().filter(|end| **end <= cut).count();
@@ -107,7 +106,7 @@ mod tests {
     #[test]
     fn the_right_stream_is_right_wherever_it_is_cut() {
         let tape = tape();
-        let script = Script::new(&tape, 0..12, 1.0);
+        let script = Script::new(&tape, 0..12, 1.0, BINANCE);
         let stream = stream(&script);
         for cut in 0..=stream.len() {
             let mut proof = Proof::default();
@@ -120,7 +119,7 @@ mod tests {
     #[test]
     fn another_byte_is_told_with_its_record() {
         let tape = tape();
-        let script = Script::new(&tape, 0..12, 1.0);
+        let script = Script::new(&tape, 0..12, 1.0, BINANCE);
         let stream = stream(&script);
         for at in 0..stream.len() {
             let mut wrong = stream.clone();

@@ -35,6 +35,8 @@ pub(crate) struct Stretch {
     /// Shares of a core: the server's CPU, its waiting for the core, and the CPU of feed and audience.
     pub(crate) server_cpu: f64,
     pub(crate) server_waited: f64,
+    /// Share of the time in which something else had the server's core, at most.
+    pub(crate) server_robbed: f64,
     pub(crate) tools_cpu: f64,
 }
 
@@ -97,13 +99,13 @@ impl BurstFigures {
         let deviating = stayed.filter(|subscriber| !subscriber.is_whole(script)).count();
         let elapsed_ns = audience.last_read_ns.saturating_sub(played.start_ns).max(1);
         let received = subscribers.iter().map(|subscriber| subscriber.cursor.bytes()).sum();
-        let marks = &audience.marks;
-        let mut whole = Stretch::between(marks[0], marks[3], elapsed_ns, arrived, received);
+        let (marks, cores) = (&audience.marks, audience.server.cores);
+        let mut whole = Stretch::between(&marks[0..=3], cores, elapsed_ns, arrived, received);
         whole.latency = audience.whole.summary();
         let worst_due = (script.worst.len() * count) as u64;
         let worst_bytes = script.bytes_of(&script.worst) * count as u64;
         let mut worst =
-            Stretch::between(marks[1], marks[2], played.worst_took_ns.max(1), worst_due, worst_bytes);
+            Stretch::between(&marks[1..=2], cores, played.worst_took_ns.max(1), worst_due, worst_bytes);
         worst.latency = audience.worst.summary();
         let mut figures = Self {
             speed,
@@ -115,7 +117,8 @@ impl BurstFigures {
             whole,
             worst,
             worst_pace: worst_pace(script, played),
-            server_ns_a_delivery: server_ns(marks[0], marks[3]) / arrived.max(1) as f64,
+            server_ns_a_delivery: marks[3].server.since(marks[0].server).cpu_ns as f64
+                / arrived.max(1) as f64,
             frames_a_read: arrived as f64 / audience.reads.max(1) as f64,
             resident_bytes: after.resident_bytes,
             late: played.late,
@@ -161,20 +164,21 @@ fn worst_pace(script: &Script<'_>, played: &Played) -> f64 {
     if script.is_unpaced() { 1.0 } else { share(due_ns, played.worst_took_ns).min(1.0) }
 }
 
-fn server_ns(from: Mark, until: Mark) -> f64 {
-    until.server.cpu_ns.saturating_sub(from.server.cpu_ns) as f64
-}
-
 impl Stretch {
-    fn between(from: Mark, until: Mark, lasted_ns: u64, deliveries: u64, bytes: u64) -> Self {
-        let wall_ns = until.at_ns.saturating_sub(from.at_ns).max(1) as f64;
+    /// Between the first and the last of some marks.
+    fn between(marks: &[Mark], cores: usize, lasted_ns: u64, deliveries: u64, bytes: u64) -> Self {
+        let (from, until) = (marks[0], marks[marks.len() - 1]);
+        let used = until.server.since(from.server);
+        let span_ns = until.at_ns.saturating_sub(from.at_ns).max(1);
+        let wall_ns = span_ns as f64;
         let seconds = lasted_ns as f64 / 1e9;
         Self {
             latency: Summary::default(),
             deliveries_rate: deliveries as f64 / seconds,
             bytes_rate: bytes as f64 / seconds,
-            server_cpu: server_ns(from, until) / wall_ns,
-            server_waited: until.server.waited_ns.saturating_sub(from.server.waited_ns) as f64 / wall_ns,
+            server_cpu: used.cpu_ns as f64 / wall_ns,
+            server_waited: used.waited_ns as f64 / wall_ns,
+            server_robbed: used.robbed_ns(span_ns, cores) as f64 / wall_ns,
             tools_cpu: until.tools_ns.saturating_sub(from.tools_ns) as f64 / wall_ns,
         }
     }

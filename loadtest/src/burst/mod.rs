@@ -14,14 +14,14 @@ mod subscriber;
 pub(crate) use figures::BurstFigures;
 
 use crate::check::{Metrics, Tape};
-use crate::run::{Figure, print_summary};
+use crate::run::{Figure, Round, Standing, print_summary};
 use crate::server::{Server, pin_to};
 use crate::target::Target;
 use audience::Audience;
 use clap::Args;
 use figures::{Aftermath, Withheld};
 use player::Log;
-use script::Script;
+use script::{Script, Wire};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -44,9 +44,6 @@ pub(crate) struct BurstOptions {
     /// Play a generated tape instead
     #[arg(long, conflicts_with = "recording")]
     pub(crate) generated: bool,
-    /// Times the recorded pace; 0: as fast as the server takes it
-    #[arg(long, value_delimiter = ',', default_value = "1,10,0", value_parser = speed)]
-    pub(crate) speeds: Vec<f64>,
     /// Second of the recording to begin at [default: 0; at speed 1 around the worst second]
     #[arg(long)]
     pub(crate) from: Option<f64>,
@@ -73,12 +70,16 @@ pub(crate) struct BurstOptions {
 /// What to play to whom.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BurstArguments {
-    /// The server: tapecast, bare, obvious, bun, or a command line that prints `listening <role> <address>`
+    /// The server: tapecast, bare, obvious, bun, ws, nchan, nats, mosquitto, or a command line that prints
+    /// `listening <role> <address>`
     #[arg(long, default_value = "tapecast")]
     server: String,
     /// Others to run in turn with it, as for --server
     #[arg(long, value_delimiter = ',')]
     against: Vec<String>,
+    /// Times the recorded pace; 0: as fast as the server takes it
+    #[arg(long, value_delimiter = ',', default_value = "1,10,0", value_parser = speed)]
+    speeds: Vec<f64>,
     /// Rounds over all servers
     #[arg(long, default_value_t = 1)]
     repeat: u32,
@@ -102,13 +103,12 @@ pub(crate) fn main(arguments: &BurstArguments) -> io::Result<()> {
     let names = std::iter::once(&arguments.server).chain(&arguments.against);
     let targets: Vec<Target> = names.map(|name| Target::named(name)).collect::<io::Result<_>>()?;
     arguments.burst.source()?;
-    for speed in &arguments.burst.speeds {
+    for speed in &arguments.speeds {
         let title = if *speed == 0.0 { "burst unpaced".to_owned() } else { format!("burst {speed}x") };
-        let options = BurstOptions { speeds: vec![*speed], ..arguments.burst.clone() };
-        let mut rounds: Vec<Vec<Vec<Figure>>> = targets.iter().map(|_| Vec::new()).collect();
+        let mut rounds: Vec<Vec<Round>> = targets.iter().map(|_| Vec::new()).collect();
         for _ in 0..arguments.repeat {
             for (target, rounds) in targets.iter().zip(&mut rounds) {
-                rounds.push(told(&title, target, &options));
+                rounds.push(told(&title, target, *speed, &arguments.burst));
             }
         }
         if arguments.repeat > 1 || targets.len() > 1 {
@@ -119,16 +119,26 @@ pub(crate) fn main(arguments: &BurstArguments) -> io::Result<()> {
 }
 
 /// A server that does not start or refuses is a line that says so, and the others go on.
-fn told(title: &str, target: &Target, options: &BurstOptions) -> Vec<Figure> {
-    match measure(target, options) {
-        Ok(bursts) => {
-            bursts.iter().for_each(|burst| println!("{title} {}: {burst}", target.name));
-            bursts.iter().filter(|burst| !burst.is_void()).flat_map(summed_up).collect()
+fn told(title: &str, target: &Target, speed: f64, options: &BurstOptions) -> Round {
+    match measure(target, speed, options) {
+        Ok(burst) => {
+            println!("{title} {}: {burst}", target.name);
+            if burst.is_void() { Round::Failed } else { Round::Measured(standing(&burst), summed_up(&burst)) }
         }
         Err(error) => {
             println!("{title} {}: FAILED: {error}", target.name);
-            Vec::new()
+            Round::Failed
         }
+    }
+}
+
+/// Without a pace some side is always at its end.
+fn standing(burst: &BurstFigures) -> Standing {
+    match burst.speed > 0.0 {
+        true if burst.held => Standing::Held,
+        true => Standing::NotHeld,
+        false if burst.verdict.is_the_tools() => Standing::AtLeast,
+        false => Standing::Held,
     }
 }
 
@@ -150,14 +160,11 @@ fn summed_up(burst: &BurstFigures) -> Vec<Figure> {
     figures
 }
 
-/// One run at each speed, each against a server of its own. The calling thread becomes the audience.
-pub(crate) fn measure(target: &Target, options: &BurstOptions) -> io::Result<Vec<BurstFigures>> {
+/// One run at a speed, against a server of its own. The calling thread becomes the audience.
+pub(crate) fn measure(target: &Target, speed: f64, options: &BurstOptions) -> io::Result<BurstFigures> {
+    let wire = Wire::of(target)?;
     let tape = options.tape()?;
-    options.speeds.iter().map(|speed| run(target, &tape, *speed, options)).collect()
-}
-
-fn run(target: &Target, tape: &Tape, speed: f64, options: &BurstOptions) -> io::Result<BurstFigures> {
-    let script = options.script(tape, speed)?;
+    let script = options.script(&tape, speed, wire)?;
     let log = Log::new(script.records());
     let server = Server::start(&command(target), &options.server_cores)?;
     let mut audience = Audience::connect(&script, &log, &server, options.subscribers, options.pause_us)?;
@@ -212,10 +219,10 @@ impl BurstOptions {
     }
 
     /// The part that is played at a speed.
-    fn script<'a>(&self, tape: &'a Tape, speed: f64) -> io::Result<Script<'a>> {
+    fn script<'a>(&self, tape: &'a Tape, speed: f64, wire: Wire) -> io::Result<Script<'a>> {
         let (mut from, mut seconds) = (self.from.unwrap_or(0.0), self.seconds.unwrap_or(f64::INFINITY));
         if speed == 1.0 && self.from.is_none() {
-            let worst = Script::new(tape, 0..tape.records.len(), speed).worst;
+            let worst = Script::new(tape, 0..tape.records.len(), speed, wire).worst;
             seconds = self.seconds.unwrap_or(AROUND_WORST_S);
             from = (tape.records[worst.start].at_ns as f64 / 1e9 + 0.5 - seconds / 2.0).max(0.0);
         }
@@ -223,6 +230,6 @@ impl BurstOptions {
         if places.is_empty() {
             return Err(io::Error::other(format!("the tape holds nothing from second {from} on")));
         }
-        Ok(Script::new(tape, places, speed))
+        Ok(Script::new(tape, places, speed, wire))
     }
 }

@@ -1,11 +1,11 @@
-//! The feed of a burst: plays a script on absolute times over the line protocol, and notes when.
+//! The feed of a burst: plays a script on absolute times over the server's protocol, and notes when.
 //!
 //! A thread of its own. Must not skip: what is late is sent at once. Invariant: a record's time is noted before its first byte
 //! is written, and is the time at which it was due where the server held the feed up, so that no latency is too short.
 
 use super::script::Script;
 use crate::clock;
-use crate::feed::{Outlet, Protocol};
+use crate::feed::Outlet;
 use crate::latency::{Latencies, Summary};
 use std::io;
 use std::net::SocketAddr;
@@ -77,7 +77,7 @@ impl<'a> Player<'a> {
         Ok(Self {
             script,
             log,
-            outlet: Outlet::connect(to, Protocol::Lines)?,
+            outlet: Outlet::connect(to, script.wire.feed)?,
             batch: Vec::with_capacity(BATCH_BYTES_MAX * 2),
             next: 0,
             start_ns: clock::now_ns(),
@@ -130,7 +130,7 @@ impl<'a> Player<'a> {
         {
             let published_ns = if by_due { self.due_ns(self.next) } else { now_ns };
             self.log.published_ns[self.next].store(published_ns, Ordering::Relaxed);
-            self.script.append_line(self.next, &mut self.batch);
+            self.script.append_record(self.next, &mut self.batch);
             self.next += 1;
         }
         self.log.sent.store(self.next, Ordering::Release);

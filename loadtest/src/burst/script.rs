@@ -2,17 +2,67 @@
 //! where its frame ends in the stream.
 //!
 //! Pure. Must not read a clock. Invariant: a subscriber of all channels gets every frame in the tape's order, head and
-//! payload and nothing else, so its count of bytes says which records it has whole.
+//! payload and nothing else, so its count of bytes says which records it has whole. Where a server cuts its frames as it likes,
+//! the bytes are those that the records would have in frames of their own.
 
 use crate::check::Tape;
+use crate::feed::Protocol;
 use crate::frame;
+use crate::mqtt;
+use crate::subscription::Dialect;
+use crate::target::Target;
+use std::io;
 use std::ops::Range;
 
 /// The length of the worst second, in time of the recording.
 const WORST_NS: u64 = 1_000_000_000;
 
+/// What a server is spoken to in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wire {
+    /// By the subscribers.
+    pub(super) dialect: Dialect,
+    /// By the feed.
+    pub(super) feed: Protocol,
+}
+
+impl Wire {
+    /// Of a server; an error says why what its subscribers get cannot be known beforehand.
+    pub(super) fn of(target: &Target) -> io::Result<Self> {
+        let dialect = target.dialect.unwrap_or(Dialect::Binance);
+        match dialect {
+            Dialect::Binance | Dialect::Nchan | Dialect::Nats | Dialect::Mqtt => {
+                Ok(Self { dialect, feed: target.feed })
+            }
+            Dialect::Combined | Dialect::Native | Dialect::SocketIo => Err(io::Error::other(
+                "not played: the server parses payloads and writes them again, so the bytes that are due are not known",
+            )),
+        }
+    }
+
+    /// What follows a frame's head, of one record.
+    fn append_content(self, out: &mut Vec<u8>, channel: &str, payload: &[u8]) {
+        match self.dialect {
+            Dialect::Mqtt => mqtt::append_publish(out, channel, payload),
+            _ => out.extend_from_slice(payload),
+        }
+    }
+
+    fn content_bytes(self, channel: &str, payload_bytes: usize) -> usize {
+        match self.dialect {
+            Dialect::Mqtt => mqtt::publish_bytes(channel.len(), payload_bytes),
+            _ => payload_bytes,
+        }
+    }
+
+    fn opcode(self) -> u8 {
+        if self.dialect == Dialect::Mqtt { frame::BINARY } else { frame::TEXT }
+    }
+}
+
 /// A part of a tape at a speed.
 pub(super) struct Script<'a> {
+    pub(super) wire: Wire,
     tape: &'a Tape,
     places: Range<usize>,
     speed: f64,
@@ -24,18 +74,18 @@ pub(super) struct Script<'a> {
 
 impl<'a> Script<'a> {
     /// The records at `places`; speed 0 is as fast as they are taken.
-    pub(super) fn new(tape: &'a Tape, places: Range<usize>, speed: f64) -> Self {
+    pub(super) fn new(tape: &'a Tape, places: Range<usize>, speed: f64, wire: Wire) -> Self {
         let records = &tape.records[places.clone()];
         let mut end = 0;
         let ends = records.iter().map(|record| {
-            let payload_bytes = tape.payload(record).len();
-            end += (frame::head_bytes(payload_bytes) + payload_bytes) as u64;
+            let bytes = wire.content_bytes(&tape.channels[record.channel], tape.payload(record).len());
+            end += (frame::head_bytes(bytes) + bytes) as u64;
             end
         });
         let ends: Vec<u64> = ends.collect();
         let times: Vec<u64> = records.iter().map(|record| record.at_ns).collect();
         let worst = worst_second(&times, &ends);
-        Self { tape, places, speed, ends, worst }
+        Self { wire, tape, places, speed, ends, worst }
     }
 
     pub(super) fn records(&self) -> usize {
@@ -65,13 +115,20 @@ impl<'a> Script<'a> {
         self.tape.payload(&self.tape.records[self.places.start + index])
     }
 
+    fn channel(&self, index: usize) -> &str {
+        &self.tape.channels[self.tape.records[self.places.start + index].channel]
+    }
+
     /// Appends a record as the feed writes it.
-    pub(super) fn append_line(&self, index: usize, out: &mut Vec<u8>) {
-        let channel = self.tape.records[self.places.start + index].channel;
-        out.extend_from_slice(self.tape.channels[channel].as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(self.payload(index));
-        out.push(b'\n');
+    pub(super) fn append_record(&self, index: usize, out: &mut Vec<u8>) {
+        self.wire.feed.append(out, self.channel(index), self.payload(index));
+    }
+
+    /// Appends a record as a subscriber gets it, in a frame of its own. `content` is a buffer that is used again.
+    pub(super) fn append_frame(&self, index: usize, content: &mut Vec<u8>, out: &mut Vec<u8>) {
+        content.clear();
+        self.wire.append_content(content, self.channel(index), self.payload(index));
+        frame::append_server(out, self.wire.opcode(), content);
     }
 
     /// Bytes of a subscriber's whole stream.
@@ -112,9 +169,10 @@ fn worst_second(times_ns: &[u64], ends: &[u64]) -> Range<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
+    pub(in super::super) const BINANCE: Wire = Wire { dialect: Dialect::Binance, feed: Protocol::Lines };
     const S: u64 = 1_000_000_000;
 
     #[test]
@@ -131,16 +189,20 @@ mod tests {
     #[test]
     fn a_script_knows_the_stream_to_the_byte() {
         let tape = Tape::load(None, 5, 1.0, 3.0).expect("it is generated");
-        let script = Script::new(&tape, places_within(&tape, S, S), 10.0);
+        let places = places_within(&tape, S, S);
+        for dialect in [Dialect::Binance, Dialect::Nchan, Dialect::Mqtt] {
+            let script = Script::new(&tape, places.clone(), 10.0, Wire { dialect, ..BINANCE });
+            let (mut stream, mut content) = (Vec::new(), Vec::new());
+            for index in 0..script.records() {
+                script.append_frame(index, &mut content, &mut stream);
+                assert_eq!(stream.len() as u64, script.ends[index], "{dialect:?}");
+            }
+        }
+        let script = Script::new(&tape, places, 10.0, BINANCE);
         assert!((200..3_000).contains(&script.records()), "{} records in a second", script.records());
         assert_eq!(script.worst, 0..script.records(), "one second has one worst second");
-        let mut stream = Vec::new();
-        for index in 0..script.records() {
-            frame::append_server(&mut stream, frame::TEXT, script.payload(index));
-            assert_eq!(stream.len() as u64, script.ends[index]);
-            assert!(script.due_ns(index) <= S / 10);
-        }
-        assert_eq!(script.bytes(), stream.len() as u64);
-        assert_eq!(Script::new(&tape, 0..9, 0.0).due_ns(8), 0);
+        assert!((0..script.records()).all(|index| script.due_ns(index) <= S / 10));
+        assert_eq!(script.ends.last(), Some(&script.bytes()));
+        assert_eq!(Script::new(&tape, 0..9, 0.0, BINANCE).due_ns(8), 0);
     }
 }

@@ -31,8 +31,9 @@ pub(crate) use play::{play, times};
 pub(crate) use reader::{ReaderArguments, main as reader_main};
 pub(crate) use tape::Tape;
 
-use crate::latency::{Duration, median_and_spread};
+use crate::latency::Duration;
 use crate::server::Server;
+use crate::spread::Spread;
 use clap::Args;
 use expected::{Expected, Spool};
 use plan::{PlanArguments, Role};
@@ -175,9 +176,10 @@ fn compare(check: &run::Check<'_>, pairs: usize) -> io::Result<()> {
         );
         ratios.push(ratio);
     }
-    let (median, low, high) = median_and_spread(&ratios).ok_or_else(|| io::Error::other("no pairs"))?;
+    let Spread { median, lowest, highest } =
+        Spread::of(&ratios).ok_or_else(|| io::Error::other("no pairs"))?;
     println!(
-        "pairs: the healthy ones' p99 with the others is {median:.2} times that without (from {low:.2} to {high:.2})"
+        "pairs: the healthy ones' p99 with the others is {median:.2} times that without (from {lowest:.2} to {highest:.2})"
     );
     match median <= RATIO_MAX {
         true => Ok(()),

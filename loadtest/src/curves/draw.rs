@@ -96,8 +96,8 @@ fn draw_series(chart: &mut Chart<'_, '_>, series: &Series) -> Drawn {
 
 fn draw_spread(chart: &mut Chart<'_, '_>, point: &Point, colour: RGBColor) -> Drawn {
     let (x, y) = (point.x, point.y);
-    let upright = vec![(x.median, y.low), (x.median, y.high)];
-    let level = vec![(x.low, y.median), (x.high, y.median)];
+    let upright = vec![(x.median, y.lowest), (x.median, y.highest)];
+    let level = vec![(x.lowest, y.median), (x.highest, y.median)];
     let bars = [upright, level].map(|bar| PathElement::new(bar, colour.mix(0.45).stroke_width(4)));
     chart.draw_series(bars)?;
     Ok(())

@@ -3,10 +3,11 @@
 //! The driver's thread holds the subscribers, another one feeds. Must not let a record reach a subscriber: their
 //! channels are of another kind than the feed's. Invariant: CPU and records are counted between the same two moments.
 
-use super::measure::Runner;
+use super::measure::{ROBBED_MAX, Runner};
 use super::row::{Figures, Row, State};
+use super::saturation::DISTURBED;
 use super::sweep::SILENT;
-use crate::feed::{self, FeedArguments, FeedReport, Protocol};
+use crate::feed::{self, FeedArguments, FeedReport};
 use crate::idle::IdleArguments;
 use crate::server::{Server, Usage};
 use crate::step::StepOptions;
@@ -57,30 +58,27 @@ fn measure(
         channels_each: SILENT_EACH,
         of: SILENT_CHANNELS,
         seconds: options.seconds,
-        dialect: options.dialect,
+        dialect: target.dialect.unwrap_or(options.dialect),
         seed: options.seed,
         kind: "aggTrade".to_owned(),
         with_parent: false,
     };
     let mut swarm = if subscribers == 0 { None } else { Some(Swarm::connect(&hold.swarm())?) };
-    warm_up(&server, options)?;
+    // The channels of the flow are known and the ring's pages touched before it counts.
+    feed::run(&flow(&server, target, options.warmup, options), &AtomicU64::new(0))?;
+    let publish = flow(&server, target, options.seconds, options);
     let before = server.usage();
     let (fed, held) = thread::scope(|scope| {
-        let feeding = scope.spawn(|| feed::run(&flow(&server, options.seconds, options), &AtomicU64::new(0)));
+        let feeding = scope.spawn(|| feed::run(&publish, &AtomicU64::new(0)));
         let held = swarm.as_mut().map_or(Ok(()), |swarm| swarm.hold(options.seconds));
         (feeding.join().unwrap_or_else(|_| Err(io::Error::other("the feed panicked"))), held)
     });
-    let after = server.usage();
+    let used = server.usage().since(before);
     held?;
-    judged(&fed?, before, after, swarm.map_or(0, |swarm| swarm.closed()))
+    judged(&fed?, used, server.cores, swarm.map_or(0, |swarm| swarm.closed()))
 }
 
-/// The channels of the flow are known and the ring's pages touched before it counts.
-fn warm_up(server: &Server, options: &StepOptions) -> io::Result<()> {
-    feed::run(&flow(server, options.warmup, options), &AtomicU64::new(0)).map(|_| ())
-}
-
-fn flow(server: &Server, seconds: f64, options: &StepOptions) -> FeedArguments {
+fn flow(server: &Server, target: &Target, seconds: f64, options: &StepOptions) -> FeedArguments {
     FeedArguments {
         to: server.ingest,
         channels: FLOWING,
@@ -90,25 +88,26 @@ fn flow(server: &Server, seconds: f64, options: &StepOptions) -> FeedArguments {
         seed: options.seed,
         kind: "trade".to_owned(),
         tick_us: 250,
-        protocol: Protocol::Lines,
+        protocol: target.feed,
     }
 }
 
 fn judged(
     fed: &FeedReport,
-    before: Usage,
-    after: Usage,
+    used: Usage,
+    cores: usize,
     closed: usize,
 ) -> io::Result<(Figures, State, String)> {
     let accepted = fed.accepted.ok_or_else(|| io::Error::other("the server answered no PING"))?;
     let elapsed_ns = fed.elapsed_ns as f64;
-    let cpu_ns = (after.cpu_ns - before.cpu_ns) as f64;
+    let cpu_ns = used.cpu_ns as f64;
+    let robbed = used.robbed_ns(fed.elapsed_ns, cores) as f64 / elapsed_ns;
     let figures = Figures {
         offered: RATE,
         arrived: accepted as f64 / elapsed_ns * 1e9,
         cpu_ns: cpu_ns / accepted.max(1) as f64,
         server_cpu: cpu_ns / elapsed_ns,
-        server_waited: (after.waited_ns - before.waited_ns) as f64 / elapsed_ns,
+        server_waited: used.waited_ns as f64 / elapsed_ns,
         tools_cpu: fed.cpu_ns as f64 / elapsed_ns,
         ..Figures::default()
     };
@@ -117,6 +116,8 @@ fn judged(
         () if share(fed.published, fed.asked) < SENT_MIN => {
             (State::Doubtful, "not all that should flow was taken")
         }
+        () if accepted != fed.published => (State::Doubtful, "the server refused records"),
+        () if robbed > ROBBED_MAX => (State::Doubtful, DISTURBED),
         () => (State::Sound, ""),
     };
     Ok((figures, state, why.to_owned()))

@@ -15,10 +15,8 @@ use std::io;
 
 /// Loads that are tried for one measurement at saturation, at most.
 const TRIES_MAX: u32 = 4;
-/// A server that is saturated uses this much of a core, unless something else does.
-const FULL_CORE_MIN: f64 = 0.85;
-/// Waiting for the core that is not yet a disturbance, as a share of the time.
-const WAITED_MAX: f64 = 0.1;
+/// Share of the time in which something else may have the server's core before a measurement is disturbed.
+pub(super) const ROBBED_MAX: f64 = 0.1;
 /// A server that failed so often in a row is left out of the rest of its sweep.
 const FAILURES_MAX: u32 = 2;
 
@@ -109,10 +107,8 @@ fn at_load(
     Ok((figures(&step, load), state, why))
 }
 
-/// A saturated server that had little CPU though it waited for more. Its threads may wait for each other too, but
-/// then they have a whole core between them.
 fn is_disturbed(step: &Step) -> bool {
-    step.server_cpu < FULL_CORE_MIN && step.server_waited > WAITED_MAX
+    step.server_robbed > ROBBED_MAX
 }
 
 /// Each setting at saturation.

@@ -8,7 +8,6 @@ mod draw;
 mod idle;
 mod legend;
 mod measure;
-mod origin;
 mod picture;
 mod row;
 mod ruler;
@@ -17,6 +16,7 @@ mod scale;
 mod sheet;
 mod sweep;
 
+use crate::machine::{self, listed};
 use crate::scenario::Name;
 use crate::server::{cores, pin_to};
 use crate::step::StepOptions;
@@ -131,14 +131,14 @@ fn measure(
             let loads: Vec<f64> = LOADS.into_iter().filter(|load| arguments.wants(*load)).collect();
             let scenario = arguments.scenario.scenario();
             let rows = measure::by_load(&loads, &scenario, &mut runners, arguments.repeat, step);
-            let remark = format!("scenario: {}", value_name(arguments.scenario));
-            curves.iter().try_for_each(|curve| write(*curve, &rows, &[&remark], step, machine, arguments))
+            let remark = format!("scenario: {}", arguments.scenario.title());
+            curves.iter().try_for_each(|curve| write(*curve, &rows, &[&remark], step, arguments))
         }
         Sweep::Idle(curve) => {
             runners.iter_mut().for_each(|runner| take_many_channels(&mut runner.target));
             let wants = |silent: &f64| arguments.wants(*silent);
             let rows = idle::silent(wants, &mut runners, arguments.repeat, step);
-            write(*curve, &rows, &[], step, machine, arguments)
+            write(*curve, &rows, &[], step, arguments)
         }
         Sweep::Saturated(curve, settings) => {
             let settings: Vec<_> =
@@ -151,7 +151,7 @@ fn measure(
                 runners.iter_mut().for_each(|runner| take_many_channels(&mut runner.target));
             }
             let rows = measure::saturated(&settings, &mut runners, arguments.repeat, &step);
-            write(*curve, &rows, &remarks, &step, machine, arguments)
+            write(*curve, &rows, &remarks, &step, arguments)
         }
     }
 }
@@ -162,11 +162,10 @@ fn write(
     rows: &[Row],
     remarks: &[&str],
     step: &StepOptions,
-    machine: &Machine,
     arguments: &CurvesArguments,
 ) -> io::Result<()> {
     let mut sheet = Sheet { rows: rows.to_vec(), ..Sheet::default() };
-    sheet.remarks = origin::remarks(machine.cores.len(), &step.server_cores, step.tools_core);
+    sheet.remarks = origin(step);
     sheet.remarks.push(format!(
         "each point: {} times {} s after {} s of load",
         arguments.repeat, step.seconds, step.warmup
@@ -174,6 +173,20 @@ fn write(
     sheet.remarks.extend(remarks.iter().map(|remark| (*remark).to_owned()));
     fs::write(arguments.out.join(curve.name()).with_extension("csv"), sheet.text())?;
     draw_again(&[curve], &arguments.out)
+}
+
+/// Where a sheet comes from; not the machine's name, for a sheet is published.
+fn origin(step: &StepOptions) -> Vec<String> {
+    let machine::Machine { date, cores, processor, kernel, command } = machine::Machine::here();
+    let (server_cores, tools_core) = (listed(&step.server_cores), step.tools_core);
+    vec![
+        format!("command: target/release/{command}"),
+        format!(
+            "machine: {cores} cores, {processor}, Linux {kernel}; server on core {server_cores}, swarm and feed on core \
+             {tools_core}; loopback"
+        ),
+        format!("date: {date}"),
+    ]
 }
 
 impl CurvesArguments {
@@ -218,8 +231,4 @@ fn take_many_channels(target: &mut Target) {
     if target.name == "tapecast" {
         target.command.extend(["--set".to_owned(), "ring.channels_max=262144".to_owned()]);
     }
-}
-
-fn value_name(name: Name) -> String {
-    name.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }

@@ -6,7 +6,7 @@ use super::curve::{Axis, Column, Curve, Face};
 use super::row::{Row, State};
 use super::scale::Scaled;
 use super::sheet::Sheet;
-use crate::latency::median_and_spread;
+use crate::spread::Spread;
 
 /// A picture, ready to be drawn.
 pub(super) struct Picture {
@@ -33,14 +33,6 @@ pub(super) struct Point {
     /// The median of the second figure, if the curve has one.
     pub(super) thin: Option<f64>,
     pub(super) mark: Mark,
-}
-
-/// Median, lowest and highest.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Spread {
-    pub(super) median: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
 }
 
 /// How a point is drawn.
@@ -80,7 +72,7 @@ impl Picture {
                 Mark::End => " (not held)",
             };
             let (x, y) = (super::scale::short(point.x.median), point.y);
-            format!("{server} at {x}: {:.2} (from {:.2} to {:.2}){mark}", y.median, y.low, y.high)
+            format!("{server} at {x}: {:.2} (from {:.2} to {:.2}){mark}", y.median, y.lowest, y.highest)
         };
         let lines = self
             .series
@@ -94,7 +86,7 @@ impl Point {
     /// Past the axis' end only what was not held may lie, for its own latency is no measure: it is drawn at the end.
     fn keep_within(&mut self, y: &Scaled) {
         let is_unknown = self.y.median <= 0.0 && self.mark == Mark::End;
-        for value in [&mut self.y.median, &mut self.y.low, &mut self.y.high] {
+        for value in [&mut self.y.median, &mut self.y.lowest, &mut self.y.highest] {
             *value = if is_unknown { y.high } else { value.clamp(y.low, y.high) };
         }
         self.thin = self.thin.map(|value| value.clamp(y.low, y.high));
@@ -127,10 +119,8 @@ fn point(rows: &[&Row], face: &Face) -> Option<Point> {
     let mark = mark(rows);
     let shows = |row: &&&Row| mark != Mark::Sound || row.state == State::Sound;
     let shown: Vec<&Row> = rows.iter().filter(shows).copied().collect();
-    let spread = |value: &dyn Fn(&Row) -> f64| {
-        let values: Vec<f64> = shown.iter().map(|row| value(row)).collect();
-        median_and_spread(&values).map(|(median, low, high)| Spread { median, low, high })
-    };
+    let spread =
+        |value: &dyn Fn(&Row) -> f64| Spread::of(&shown.iter().map(|row| value(row)).collect::<Vec<f64>>());
     let thin = face.thin.filter(|_| mark != Mark::End);
     Some(Point {
         x: spread(&|row| value(&face.x.column, row))?,
@@ -163,7 +153,7 @@ fn axis(axis: &Axis, series: &[Series], of: impl Fn(&Point) -> Spread) -> Scaled
     let points = || series.iter().flat_map(|series| &series.points);
     let thin = points().filter_map(|point| point.thin.filter(|_| matches!(axis.column, Column::Figure(_))));
     let held = points().filter(|point| point.mark != Mark::End || matches!(axis.column, Column::At));
-    let spreads = held.flat_map(|point| [of(point).low, of(point).high]);
+    let spreads = held.flat_map(|point| [of(point).lowest, of(point).highest]);
     let values: Vec<f64> = match axis.column {
         // Only the y axis has a second figure.
         Column::Figure(_) => spreads.chain(thin).collect(),
@@ -208,7 +198,7 @@ mod tests {
         let rows = [30.0, 10.0, 20.0].map(|cpu_ns| row("bare", 100.0, 0, cpu_ns));
         let picture = Picture::of(Curve::CostSubscribers, &sheet([&rows[..], &[strange]].concat()));
         let point = picture.series[0].points[0];
-        assert_eq!(point.y, Spread { median: 20.0, low: 10.0, high: 30.0 });
+        assert_eq!(point.y, Spread { median: 20.0, lowest: 10.0, highest: 30.0 });
         assert_eq!((point.mark, picture.series[0].points.len()), (Mark::Sound, 1));
         assert_eq!(picture.notes, ["date: today", "bare at 100, 1 of its measurements: x"]);
     }

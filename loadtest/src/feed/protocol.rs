@@ -5,6 +5,7 @@
 
 use crate::mqtt;
 use clap::ValueEnum;
+use std::io::Write;
 
 /// What a server's ingest listener understands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -35,17 +36,25 @@ impl Protocol {
     /// Appends one record.
     pub(crate) fn append(self, out: &mut Vec<u8>, channel: &str, payload: &[u8]) {
         let bytes = payload.len();
-        let (before, after) = match self {
-            Self::Lines => (format!("{channel} "), "\n"),
-            Self::Nats => (format!("PUB {channel} {bytes}\r\n"), "\r\n"),
+        // Writing to a vector does not fail.
+        let _ = match self {
+            Self::Lines => write!(out, "{channel} "),
+            Self::Nats => write!(out, "PUB {channel} {bytes}\r\n"),
             Self::Nchan => {
-                (format!("POST /pub/{channel} HTTP/1.1\r\nHost: h\r\nContent-Length: {bytes}\r\n\r\n"), "")
+                write!(out, "POST /pub/{channel} HTTP/1.1\r\nHost: h\r\nContent-Length: {bytes}\r\n\r\n")
             }
             Self::Mqtt => return mqtt::append_publish(out, channel, payload),
         };
-        out.extend_from_slice(before.as_bytes());
         out.extend_from_slice(payload);
-        out.extend_from_slice(after.as_bytes());
+        out.extend_from_slice(self.record_end());
+    }
+
+    fn record_end(self) -> &'static [u8] {
+        match self {
+            Self::Lines => b"\n",
+            Self::Nats => b"\r\n",
+            Self::Mqtt | Self::Nchan => b"",
+        }
     }
 
     /// What is sent behind the last record, so that its answer says that all before it were taken: each of

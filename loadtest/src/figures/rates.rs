@@ -6,7 +6,7 @@
 use super::crowd::Crowd;
 use crate::check::{Metrics, ServerArguments, Tape, delivery, is_conflatable, play, times};
 use crate::clock;
-use crate::latency::median_and_spread;
+use crate::spread::Spread;
 use clap::Args;
 use std::io;
 use std::path::PathBuf;
@@ -97,7 +97,7 @@ fn run(arguments: &RatesArguments, tape: &Tape, speed: f64, every_ms: u64) -> io
     while clock::now_ns() < until_ns {
         crowd.throw_away(10_000_000)?;
     }
-    let cpu_s = (server.usage().cpu_ns - before.cpu_ns) as f64 / 1e9;
+    let cpu_s = server.usage().since(before).cpu_ns as f64 / 1e9;
     let metrics = Metrics::scrape(admin)?;
     let [bytes, sends, delivered] =
         ["sent_bytes", "sends", "delivered_records"].map(|term| metrics.shard(term) as f64);
@@ -117,19 +117,20 @@ fn tell(arguments: &RatesArguments, tape: &Tape, speed: f64, costs: &[Vec<Cost>]
         "| every_ms | sent MB | of 0 | sends | of 0 | records | server CPU s | of 0 |\n|---|---|---|---|---|---|---|---|"
     );
     let figure = |costs: &[Cost], of: fn(&Cost) -> f64| {
-        median_and_spread(&costs.iter().map(of).collect::<Vec<_>>()).unwrap_or((f64::NAN, f64::NAN, f64::NAN))
+        let nothing = Spread { median: f64::NAN, lowest: f64::NAN, highest: f64::NAN };
+        Spread::of(&costs.iter().map(of).collect::<Vec<_>>()).unwrap_or(nothing)
     };
     for (every_ms, own) in RATES_MS.iter().zip(costs) {
         let cell = |of: fn(&Cost) -> f64, unit: f64, digits: usize| {
-            let ((median, low, high), (base, ..)) = (figure(own, of), figure(&costs[0], of));
-            let [median, low, high, base] = [median, low, high, base].map(|value| value / unit);
-            format!("{median:.digits$} ({low:.digits$} to {high:.digits$}) | {:.3}", median / base)
+            let Spread { median, lowest, highest } = figure(own, of).times(1.0 / unit);
+            let of_0 = median / (figure(&costs[0], of).median / unit);
+            format!("{median:.digits$} ({lowest:.digits$} to {highest:.digits$}) | {of_0:.3}")
         };
         println!(
             "| {every_ms} | {} | {} | {:.0} | {} |",
             cell(|cost| cost.bytes, 1e6, 2),
             cell(|cost| cost.sends, 1.0, 0),
-            figure(own, |cost| cost.delivered).0,
+            figure(own, |cost| cost.delivered).median,
             cell(|cost| cost.cpu_s, 1.0, 3),
         );
     }

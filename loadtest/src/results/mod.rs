@@ -60,9 +60,9 @@ fn check(row: &Result<Row, table::Fault>, played: &mut Played) -> bool {
     let lines = played.entry(row.command.clone()).or_insert_with(|| play::run(&row.command));
     let found = lines.as_ref().map_err(Clone::clone).and_then(|lines| play::ratio(lines, row));
     match found {
-        Ok(found) => {
+        Ok((found, pairs)) => {
             let verdict = rule::judge(row.stated, found);
-            println!("{}: stated {}, found {found}: {verdict}", row.name, row.stated);
+            println!("{}: stated {}, found {found} in {pairs}: {verdict}", row.name, row.stated);
             verdict.is_kept()
         }
         Err(what) => {

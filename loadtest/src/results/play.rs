@@ -5,9 +5,12 @@
 
 use super::table::Row;
 use crate::spread::Spread;
-use crate::summary::Line;
+use crate::summary::{Line, Pairs};
 use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+
+/// Fewer rounds with both figures show no spread: a row must not stand because its rounds failed.
+const PAIRS_MIN: usize = 3;
 
 /// Runs our own program with these arguments; its summary lines, or what went wrong. Shows on standard error what it prints.
 pub(super) fn run(arguments: &[String]) -> Result<Vec<Line>, String> {
@@ -31,7 +34,7 @@ fn start(arguments: &[String]) -> io::Result<Child> {
 
 /// The ratio that a row states, as the command gives it now; it prints ratios of its first server, so one of a later server may stand
 /// the other way round.
-pub(super) fn ratio(lines: &[Line], row: &Row) -> Result<Spread, String> {
+pub(super) fn ratio(lines: &[Line], row: &Row) -> Result<(Spread, Pairs), String> {
     let find = |server: &str, base: &str| {
         let is_it = |line: &&Line| {
             line.scenario == row.scenario
@@ -39,16 +42,18 @@ pub(super) fn ratio(lines: &[Line], row: &Row) -> Result<Spread, String> {
                 && line.server == server
                 && line.base == base
         };
-        lines.iter().find(is_it).and_then(|line| line.ratio)
+        lines.iter().find(is_it).and_then(|line| Some((line.ratio?, line.pairs)))
     };
-    find(&row.server, &row.base).or_else(|| find(&row.base, &row.server).map(Spread::inverse)).ok_or_else(
-        || {
-            format!(
-                "the command does not print {} {} of {} / {}",
-                row.scenario, row.figure, row.server, row.base
-            )
-        },
-    )
+    let inverse = |(ratio, pairs): (Spread, Pairs)| (ratio.inverse(), pairs);
+    let found = find(&row.server, &row.base).or_else(|| find(&row.base, &row.server).map(inverse));
+    match found {
+        Some((_, pairs)) if pairs.counted < PAIRS_MIN => Err(format!("too little to go by: {pairs}")),
+        Some(found) => Ok(found),
+        None => Err(format!(
+            "the command does not print {} {} of {} / {}",
+            row.scenario, row.figure, row.server, row.base
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -71,14 +76,17 @@ mod tests {
     }
 
     fn lines() -> Vec<Line> {
-        let line = "summary: hot | bun | p99 us | median 4 (2 to 8) | ratio 0.25 (0.2 to 0.5) of tapecast";
-        let none = "summary: hot | ws | p99 us | median 4 (2 to 8) | no ratio of tapecast";
-        [line, none].iter().filter_map(|line| Line::parse(line)).collect()
+        let line = "summary: hot | bun | p99 us | median 4 (2 to 8) | ratio 0.25 (0.2 to 0.5) of tapecast | 5 of 5 rounds compared";
+        let none =
+            "summary: hot | ws | p99 us | median 4 (2 to 8) | no ratio of tapecast | 0 of 5 rounds compared";
+        let few = "summary: hot | nats | p99 us | median 4 (2 to 8) | ratio 0.25 (0.2 to 0.5) of tapecast | 2 of 5 rounds compared";
+        [line, none, few].iter().filter_map(|line| Line::parse(line)).collect()
     }
 
     #[test]
     fn a_ratio_is_found_either_way_round() {
-        let spread = |median, lowest, highest| Ok(Spread { median, lowest, highest });
+        let pairs = Pairs { counted: 5, rounds: 5, bounds: 0 };
+        let spread = |median, lowest, highest| Ok((Spread { median, lowest, highest }, pairs));
         assert_eq!(ratio(&lines(), &row("bun", "tapecast", "p99 us")), spread(0.25, 0.2, 0.5));
         assert_eq!(ratio(&lines(), &row("tapecast", "bun", "p99 us")), spread(4.0, 2.0, 5.0));
     }
@@ -89,5 +97,7 @@ mod tests {
         assert_eq!(found, Err("the command does not print hot p50 us of bun / tapecast".to_owned()));
         assert!(ratio(&lines(), &row("ws", "tapecast", "p99 us")).is_err(), "a line without a ratio");
         assert!(ratio(&lines(), &row("bun", "bare", "p99 us")).is_err(), "another base");
+        let few = ratio(&lines(), &row("nats", "tapecast", "p99 us"));
+        assert_eq!(few, Err("too little to go by: 2 of 5 rounds compared".to_owned()));
     }
 }

@@ -82,6 +82,9 @@ fn row(text: &str, line: usize) -> Result<Row, Fault> {
         figure.split_once(' ').ok_or_else(|| fault(format!("{figure:?} is no scenario and figure")))?;
     let (server, base) =
         servers.split_once(" / ").ok_or_else(|| fault(format!("{servers:?} is no server / base")))?;
+    if server.trim() == base.trim() {
+        return Err(fault(format!("{} beside itself is always 1", base.trim())));
+    }
     Ok(Row {
         line,
         command: arguments(command).map_err(&fault)?,
@@ -164,6 +167,7 @@ mod tests {
         let read = |rest: &str| fault(&row("loadtest run hot", rest)).what;
         assert!(read("p99 | a / b | 2 | 1 | 3").contains("no scenario and figure"));
         assert!(read("hot p99 us | a | 2 | 1 | 3").contains("no server / base"));
+        assert!(read("hot p99 us | a / a | 1 | 0.9 | 1.1").contains("beside itself"));
         assert!(read("hot p99 us | a / b | two | 1 | 3").contains("\"two\" is no ratio"));
         assert!(read("hot p99 us | a / b | 9 | 1 | 3").contains("does not lie"));
         assert!(read("hot p99 us | a / b | NaN | 1 | 3").contains("is no ratio"));

@@ -2,7 +2,7 @@
 //!
 //! The driver's thread. Must not measure anything itself. Invariant: what is told was held, or the line says at which rate it was not.
 
-use super::{Figure, Outcome, RunArguments};
+use super::{Figure, Outcome, RunArguments, Standing};
 use crate::limit;
 use crate::scenario::Scenario;
 use crate::step::{self, Step};
@@ -20,16 +20,21 @@ pub(super) fn run(scenario: Scenario, target: &Target, arguments: &RunArguments)
         return search(&scenario, target, arguments);
     }
     let step = step::measure(&scenario, scenario.rate, target, &arguments.step)?;
-    Ok(Outcome { line: step.to_string(), figures: figures(&step) })
+    let standing = if step.held { Standing::Held } else { Standing::NotHeld };
+    Ok(Outcome { line: step.to_string(), standing, figures: figures(&step) })
 }
 
 fn search(scenario: &Scenario, target: &Target, arguments: &RunArguments) -> io::Result<Outcome> {
     let found = limit::find(scenario, target, &arguments.limit, &arguments.step)?;
     let beyond = found.beyond.map_or_else(|| "nothing, the steps ended".to_owned(), |side| side.to_string());
-    let holds = if found.is_the_tools() { "holds at least" } else { "holds" };
+    let (holds, standing) = match found.is_the_tools() {
+        true => ("holds at least", Standing::AtLeast),
+        false => ("holds", Standing::Held),
+    };
     match found.best {
         Some(step) => Ok(Outcome {
             line: format!("{holds} {step}; beyond it saturated: {beyond}"),
+            standing,
             figures: figures(&step),
         }),
         None => Err(io::Error::other(format!("no rate tried was held; saturated: {beyond}"))),

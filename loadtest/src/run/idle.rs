@@ -2,7 +2,7 @@
 //!
 //! The driver's thread. Must not measure anything itself. Invariant: one figure, the one that `memory` gives.
 
-use super::{Figure, Outcome, RunArguments};
+use super::{Figure, Outcome, RunArguments, Standing};
 use crate::memory;
 use crate::target::Target;
 use std::io;
@@ -11,5 +11,5 @@ use std::io;
 pub(super) fn run(target: &Target, arguments: &RunArguments) -> io::Result<Outcome> {
     let found = memory::measure(target, arguments.subscribers, &arguments.step)?;
     let figure = Figure { name: "resident bytes a connection", value: found.bytes_each() };
-    Ok(Outcome { line: found.to_string(), figures: vec![figure] })
+    Ok(Outcome { line: found.to_string(), standing: Standing::Held, figures: vec![figure] })
 }

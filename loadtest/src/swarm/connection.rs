@@ -13,7 +13,7 @@ use super::inner::{Inner, Said};
 use crate::frame::{self, Frame};
 use crate::order::OrderCheck;
 use crate::payload;
-use crate::subscription::{Answer, Dialect};
+use crate::subscription::{Answer, Dialect, upgraded};
 use rustix::net::{RecvFlags, recv};
 use std::io::{self, ErrorKind, Write};
 use std::net::TcpStream;
@@ -198,19 +198,13 @@ impl Connection {
 
     /// Takes the answer to the upgrade, if it is whole, and greets or subscribes. Returns its bytes.
     fn upgrade(&mut self, bytes: &[u8], dialect: Dialect) -> io::Result<usize> {
-        const END: &[u8] = b"\r\n\r\n";
-        let Some(at) = bytes.windows(END.len()).position(|window| window == END) else { return Ok(0) };
-        if !bytes.starts_with(b"HTTP/1.1 101") {
-            let status = String::from_utf8_lossy(&bytes[..at]);
-            let status = status.lines().next().unwrap_or_default();
-            return Err(io::Error::other(format!("the server refused the upgrade: {status}")));
-        }
+        let Some(taken) = upgraded(bytes)? else { return Ok(0) };
         self.stage = if self.subscribe.is_empty() { Stage::Parsed } else { Stage::Subscribing };
         match dialect.greeting() {
             Some(greeting) => self.say(greeting)?,
             None => self.subscribe()?,
         }
-        Ok(at + END.len())
+        Ok(taken)
     }
 
     /// Says what is wanted, unless the URL did.

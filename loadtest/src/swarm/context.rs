@@ -24,7 +24,7 @@ pub(super) struct Context {
     pub(super) latencies: Latencies,
     /// Bytes read so far, whatever they were.
     pub(super) bytes: u64,
-    /// Frames of the parsed connections since the window began, and the reads that brought them.
+    /// Frames of the parsed connections so far, and the reads that brought them.
     pub(super) frames_parsed: u64,
     pub(super) reads_parsed: u64,
     /// Records of the parsed connections.

@@ -45,6 +45,9 @@ struct Edge {
     cpu_ns: u64,
     arrived: u64,
     published: f64,
+    /// Frames of the parsed connections so far, and the reads that brought them.
+    frames: u64,
+    reads: u64,
 }
 
 impl Swarm {
@@ -56,7 +59,6 @@ impl Swarm {
         let end_ns = start_ns + clock::seconds(self.arguments.seconds);
         self.context.window_ns = start_ns..end_ns;
         self.turn_until(start_ns)?;
-        (self.context.frames_parsed, self.context.reads_parsed) = (0, 0);
         observer.edge();
         let start = self.edge(observer);
         self.turn_until(end_ns)?;
@@ -103,6 +105,8 @@ impl Swarm {
             cpu_ns: clock::thread_cpu_ns(),
             arrived: self.arrived(),
             published: observer.published().map_or_else(|| self.published_as_seen(), |count| count as f64),
+            frames: self.context.frames_parsed,
+            reads: self.context.reads_parsed,
         }
     }
 
@@ -140,7 +144,7 @@ impl Swarm {
             disorder,
             strangers: self.context.strangers,
             parsed_connections: parsed.count(),
-            frames_a_read: self.context.frames_parsed as f64 / self.context.reads_parsed.max(1) as f64,
+            frames_a_read: (end.frames - start.frames) as f64 / (end.reads - start.reads).max(1) as f64,
             cpu_share: (end.cpu_ns - start.cpu_ns) as f64 / wall_ns,
             count_in_doubt: self.context.record_wire_bytes.is_some_and(|size| control_bytes >= size),
         }

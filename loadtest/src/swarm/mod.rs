@@ -10,6 +10,7 @@ mod inner;
 mod measure;
 mod report;
 
+pub(crate) use inner::{Inner, Said};
 pub(crate) use measure::Observer;
 pub(crate) use report::{Report, share};
 

@@ -37,6 +37,17 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Whether there was something to measure, all of `due` arrived in the end, each once and in order, and nobody was cut off.
+    pub(crate) fn is_whole(&self, due: u64) -> bool {
+        self.arrived > 0
+            && self.latency.count > 0
+            && self.arrived_total == due
+            && self.disorder == Disorder::default()
+            && self.strangers == 0
+            && self.closed == 0
+            && !self.count_in_doubt
+    }
+
     /// Share of the window's due deliveries that arrived in it.
     pub(crate) fn arrived_share(&self) -> f64 {
         share(self.arrived, self.due)
@@ -76,5 +87,46 @@ impl fmt::Display for Report {
             write!(out, "; COUNT IN DOUBT: control frames outweigh a record, use --parse-one-in 1")?;
         }
         write!(out, "; {:.1} frames a read; swarm {:.0} %", self.frames_a_read, self.cpu_share * 100.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole() -> Report {
+        Report {
+            closed: 0,
+            close_said: None,
+            window_s: 1.0,
+            arrived: 90,
+            due: 90,
+            arrived_total: 100,
+            due_total_seen: 100,
+            latency: Summary { count: 50, p50: 1, p99: 1, p999: 1, max: 1 },
+            disorder: Disorder::default(),
+            strangers: 0,
+            parsed_connections: 1,
+            frames_a_read: 1.0,
+            cpu_share: 0.1,
+            count_in_doubt: false,
+        }
+    }
+
+    #[test]
+    fn what_was_lost_doubled_moved_or_not_there_at_all_is_not_whole() {
+        assert!(whole().is_whole(100));
+        for broken in [
+            Report { arrived: 0, ..whole() },
+            Report { latency: Summary::default(), ..whole() },
+            Report { arrived_total: 99, ..whole() },
+            Report { arrived_total: 101, ..whole() },
+            Report { disorder: Disorder { swapped: 1, ..Disorder::default() }, ..whole() },
+            Report { strangers: 1, ..whole() },
+            Report { closed: 1, ..whole() },
+            Report { count_in_doubt: true, ..whole() },
+        ] {
+            assert!(!broken.is_whole(100), "{broken:?}");
+        }
     }
 }

@@ -71,9 +71,7 @@ impl Case {
     /// As it stands in the table.
     pub(super) fn title(self) -> String {
         match self {
-            Self::Limit(name) => {
-                name.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-            }
+            Self::Limit(name) => name.title(),
             Self::Quiet => "quiet".to_owned(),
             Self::Idle => "idle".to_owned(),
             Self::Burst(Speed::Times(times)) => format!("burst {times}x"),

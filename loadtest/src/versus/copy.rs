@@ -3,9 +3,9 @@
 //! The driver's thread. Must not sum up. Invariant: a round is written when it ends, so that a comparison that is ended early leaves
 //! what it measured.
 
-use super::machine::Machine;
 use super::roof::{Point, Roof};
 use super::row::Sample;
+use crate::machine::Machine;
 use serde_json::{Map, Value, json};
 use std::fs::{self, File};
 use std::io::{self, Write};

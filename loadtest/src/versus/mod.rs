@@ -7,7 +7,6 @@
 mod budget;
 mod case;
 mod copy;
-mod machine;
 mod measure;
 mod recording;
 mod roof;
@@ -17,16 +16,16 @@ mod versions;
 
 use crate::clock;
 use crate::install;
-use crate::latency::median_and_spread;
 use crate::limit::SearchOptions;
+use crate::machine::{Machine, listed};
 use crate::server::pin_to;
+use crate::spread::Spread;
 use crate::step::StepOptions;
 use crate::target::Target;
 use budget::Budget;
 use case::{Case, Which};
 use clap::Args;
 use copy::Copy;
-use machine::Machine;
 use roof::Roof;
 use row::Row;
 use std::fs;
@@ -127,13 +126,9 @@ fn head(machine: &Machine, versions: &[(String, String)], arguments: &VersusArgu
         machine.cores,
         machine.processor,
         machine.kernel,
-        spelled(server_cores),
+        listed(server_cores),
         versions.join("; "),
     )
-}
-
-fn spelled(cores: &[usize]) -> String {
-    cores.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// A comparison under way.
@@ -178,9 +173,9 @@ impl<'a> Versus<'a> {
         for competitor in self.competitors {
             let mut row = Row { case, server: competitor.name.clone(), rounds: Vec::new() };
             match self.start(case, competitor) {
-                Ok(start) => starts.push(start),
+                Ok(start) => starts.push(Some(start)),
                 Err(error) => {
-                    starts.push(0.0);
+                    starts.push(None);
                     row.rounds.push(Err(error));
                     self.copy.round(&case.title(), &row.server, 0, &row.rounds[0])?;
                 }
@@ -212,11 +207,11 @@ impl<'a> Versus<'a> {
         found.map_err(|error| self.told(&error))
     }
 
-    /// One round over all servers that have not failed throughout.
-    fn round(&mut self, round: u32, rows: &mut [Row], starts: &mut [f64]) -> io::Result<()> {
+    /// One round over all servers that can be started and have not failed throughout.
+    fn round(&mut self, round: u32, rows: &mut [Row], starts: &mut [Option<f64>]) -> io::Result<()> {
         for ((competitor, row), start) in self.competitors.iter().zip(rows).zip(starts) {
-            let Ok(target) = &competitor.target else { continue };
-            if row.has_failed() {
+            let (Ok(target), Some(start)) = (&competitor.target, start) else { continue };
+            if row.is_given_up() {
                 continue;
             }
             self.tell(row.case, &format!("round {round}"), &row.server);
@@ -240,7 +235,7 @@ impl<'a> Versus<'a> {
         let (Ok(ours), Ok(bare)) = (&self.competitors[0].target, &roof.target) else {
             return Some(Err((title, "one of the two is not there".to_owned())));
         };
-        let Some((limit, ..)) = median_and_spread(&rates) else {
+        let Some(Spread { median: limit, .. }) = Spread::of(&rates) else {
             return Some(Err((title, format!("{} has no limit", self.arguments.server))));
         };
         self.tell(case, "the same frames a send", table::ROOF);

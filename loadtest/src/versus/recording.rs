@@ -16,11 +16,6 @@ const AT_ITS_PACE_S: f64 = 15.0;
 
 /// The recorded feed at that speed against one server.
 pub(super) fn burst(speed: Speed, target: &Target, arguments: &VersusArguments) -> io::Result<Sample> {
-    if target.dialect.is_some() {
-        return Err(io::Error::other(
-            "not played: the audience speaks the Binance dialect, the server only its own",
-        ));
-    }
     let (speed, seconds) = match speed {
         Speed::Times(1) => (1.0, Some(AT_ITS_PACE_S)),
         Speed::Times(times) => (f64::from(times), None),
@@ -29,7 +24,6 @@ pub(super) fn burst(speed: Speed, target: &Target, arguments: &VersusArguments) 
     let options = BurstOptions {
         recording: arguments.recording.clone(),
         generated: false,
-        speeds: vec![speed],
         from: None,
         seconds,
         subscribers: arguments.subscribers.unwrap_or(SUBSCRIBERS),
@@ -38,12 +32,11 @@ pub(super) fn burst(speed: Speed, target: &Target, arguments: &VersusArguments) 
         server_cores: arguments.step.server_cores.clone(),
         tools_core: arguments.step.tools_core,
     };
-    let played = burst::measure(target, &options)?;
-    let figures = played.first().ok_or_else(|| io::Error::other("nothing was played"))?;
+    let figures = burst::measure(target, speed, &options)?;
     if figures.is_void() {
         return Err(io::Error::other(figures.to_string()));
     }
-    Ok(sample(figures))
+    Ok(sample(&figures))
 }
 
 /// Latencies are the worst second's; without a pace there is none, and they are of all.
@@ -58,8 +51,10 @@ fn sample(burst: &BurstFigures) -> Sample {
         (Figure::P99, latency.p99 as f64),
         (Figure::P999, latency.p999 as f64),
         (Figure::Max, latency.max as f64),
-        (Figure::Waited, busiest.server_waited),
+        (Figure::Robbed, busiest.server_robbed),
     ];
     let rate = burst.records as f64 * 1e9 / burst.elapsed_ns as f64;
-    Sample { rate, figures: figures.into(), side: Side::AtRate(burst.verdict) }
+    // Without a pace some side is always at its end, and there is no bound that would not be held.
+    let side = if burst.speed > 0.0 { Side::AtRate(burst.verdict) } else { Side::Beyond(burst.verdict) };
+    Sample { rate, figures: figures.into(), side }
 }

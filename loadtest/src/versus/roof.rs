@@ -55,11 +55,13 @@ pub(super) fn measure(
     Ok(found)
 }
 
-/// One rate; none where the load tool was at its end: then reads are large because it reads late.
+/// One rate; none where the load tool was at its end: then reads are large because it reads late. And none where nobody was left to
+/// deliver to.
 fn point(name: Name, rate: f64, target: &Target, arguments: &VersusArguments) -> io::Result<Option<Point>> {
     let step = step::measure(&scenario(name, arguments), rate, target, &arguments.step)?;
     let point = Point { rate, frames: step.swarm.frames_a_read, ns: step.server_ns_a_delivery() };
-    Ok((!step.verdict.is_the_tools()).then_some(point))
+    let is_sound = !step.verdict.is_the_tools() && step.swarm.closed == 0 && step.swarm.arrived > 0;
+    Ok(is_sound.then_some(point))
 }
 
 impl Roof {

@@ -4,13 +4,15 @@
 //! Invariant: a limit at which the load tool was at its end is a bound from below, never the server's limit.
 
 use super::case::Case;
-use crate::latency::median_and_spread;
 use crate::limit::Limit;
 use crate::spread::Spread;
 use crate::step::Step;
 use crate::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::fmt;
+
+/// Rounds that may fail, none having succeeded, before a server is left out of the case.
+const FAILURES_MAX: usize = 2;
 
 /// What is told of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +28,8 @@ pub(super) enum Figure {
     P99,
     P999,
     Max,
-    /// Share of the time in which the server was ready but something else had its core.
-    Waited,
+    /// Share of the time in which something else had the server's core, at most.
+    Robbed,
     /// Resident bytes of the server at load less those before, by connections.
     Resident,
 }
@@ -43,7 +45,7 @@ impl Figure {
             Self::P99 => "p99_ns",
             Self::P999 => "p999_ns",
             Self::Max => "max_ns",
-            Self::Waited => "server_waited_share",
+            Self::Robbed => "server_robbed_share",
             Self::Resident => "resident_bytes_per_connection",
         }
     }
@@ -65,6 +67,11 @@ pub(super) enum Side {
 impl Side {
     fn of_limit(limit: &Limit) -> Self {
         limit.beyond.map_or(Self::StepsEnded, Self::Beyond)
+    }
+
+    /// Whether what was offered was held: of a rate that was not, figures are told, but never compared.
+    fn is_held(self) -> bool {
+        !matches!(self, Self::AtRate(verdict) if verdict != Verdict::None)
     }
 
     /// Whether the rate held is only what the load tool could show.
@@ -119,7 +126,7 @@ impl Sample {
             (Figure::P99, latency.p99 as f64),
             (Figure::P999, latency.p999 as f64),
             (Figure::Max, latency.max as f64),
-            (Figure::Waited, step.server_waited),
+            (Figure::Robbed, step.server_robbed),
             (Figure::Resident, resident as f64 / subscribers as f64),
         ]);
         Self { rate: step.rate, figures, side: Side::AtRate(step.verdict) }
@@ -182,6 +189,11 @@ impl Row {
         self.rounds.iter().find_map(|round| round.as_ref().err().map(String::as_str))
     }
 
+    /// Whether it failed so often that it is not tried again.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.has_failed() && self.rounds.len() >= FAILURES_MAX
+    }
+
     /// Whether it was tried and never succeeded.
     pub(super) fn has_failed(&self) -> bool {
         !self.rounds.is_empty() && self.samples().next().is_none()
@@ -191,6 +203,14 @@ impl Row {
     pub(super) fn by_round(&self, figure: Figure) -> Vec<Option<f64>> {
         let value = |round: &Result<Sample, String>| round.as_ref().ok()?.figures.get(&figure).copied();
         self.rounds.iter().map(value).collect()
+    }
+
+    /// One figure, round by round, of those that may be compared.
+    pub(super) fn comparable(&self, figure: Figure) -> Vec<Option<f64>> {
+        let is_held =
+            |round: &Result<Sample, String>| round.as_ref().is_ok_and(|sample| sample.side.is_held());
+        let values = self.by_round(figure).into_iter().zip(&self.rounds);
+        values.map(|(value, round)| value.filter(|_| is_held(round))).collect()
     }
 
     /// One figure over the rounds.
@@ -206,7 +226,7 @@ impl Row {
                 let rate = *sample.figures.get(&Figure::Deliveries)?;
                 Some(if sample.side.is_the_tools() { at_end(rate) } else { rate })
             });
-            median_and_spread(&rates.collect::<Vec<_>>()).map(|(median, ..)| median)
+            Spread::of(&rates.collect::<Vec<_>>()).map(|spread| spread.median)
         };
         if median(|rate| rate) == median(|_| f64::INFINITY) { Bound::Exact } else { Bound::AtLeast }
     }
@@ -285,5 +305,21 @@ pub(super) mod tests {
         assert_eq!(row.by_round(Figure::Deliveries), [Some(1.0), None, Some(3.0)]);
         assert_eq!((row.error(), row.has_failed()), (Some("it died"), false));
         assert_eq!(row.sides(), "server");
+    }
+
+    #[test]
+    fn a_server_has_a_second_chance_and_not_a_third() {
+        let no = || Err("it died".to_owned());
+        assert!(row("a", vec![no()]).has_failed() && !row("a", vec![no()]).is_given_up());
+        assert!(row("a", vec![no(), no()]).is_given_up());
+        assert!(!row("a", vec![no(), no(), Ok(sample(1.0, SERVER))]).is_given_up());
+    }
+
+    #[test]
+    fn what_was_not_held_is_not_compared() {
+        let rounds = [Verdict::None, Verdict::Server, Verdict::Swarm];
+        let row = row("a", rounds.map(|verdict| Ok(sample(1.0, Side::AtRate(verdict)))).to_vec());
+        assert_eq!(row.comparable(Figure::Deliveries), [Some(1.0), None, None]);
+        assert_eq!(row.by_round(Figure::Deliveries), [Some(1.0); 3]);
     }
 }

@@ -18,8 +18,8 @@ const CELLS: usize = 11;
 const DIGITS: i32 = 3;
 /// A server's name or error in the table, characters at most.
 const TEXT_MAX: usize = 160;
-/// Share of the time that a server may wait for its core before its row is marked.
-const WAITED_MAX: f64 = 0.05;
+/// Share of the time in which something else may have the server's core before its row is marked.
+const ROBBED_MAX: f64 = 0.05;
 
 /// The server that is the roof.
 pub(super) const ROOF: &str = "bare";
@@ -42,11 +42,11 @@ pub(super) fn legend(first: &str) -> String {
         "Median of the rounds (lowest to highest); of p99.9, frames and max the median only. Hot, dash, all, wide: the highest rate of \
          which all arrived with p99 within the bound (50 ms, wide 100 ms), by search, and the figures at that rate; quiet and burst: at the rate given, burst's latencies those of its worst second; idle: memory. \
          *Ratio*: of {first}, of deliveries a second (bytes a connection in idle, p99 in burst), round by round; in quiet of {ROOF}'s p50 \
-         and p99. *Saturated*: who was at its end at the lowest rate that was not held. `>=`: the load tool was at its end as well or \
+         and p99; of rounds that were held alone. *Saturated*: who was at its end at the lowest rate that was not held. `>=`: the load tool was at its end as well or \
          alone, or no rate failed: not the server's limit, which is higher. `<=`, `?`: a ratio of such a figure, or of two. *Frames a \
          read*: what a receiver found in one read, which is what one send brought as long as receivers are awake. *Bytes a connection*: \
-         resident at load less before, by connections; of 100 (quiet) it says nothing. DISTURBED: something else ran on the server's core, so the figures are \
-         not its own.\n"
+         resident at load less before, by connections; of 100 (quiet) it says nothing. DISTURBED: something else may have run on the server's core (of a server of several threads that leave \
+         it idle now and then, they themselves), so the figures are not its own.\n"
     )
 }
 
@@ -87,7 +87,7 @@ fn ratios(row: &Row, rows: &[Row]) -> String {
             Base::Bare => same.find(|other| other.server == ROOF),
         };
         let Some(base) = base.filter(|base| base.server != row.server) else { continue };
-        let Some(ratio) = paired(&row.by_round(*figure), &base.by_round(*figure)) else { continue };
+        let Some(ratio) = paired(&row.comparable(*figure), &base.comparable(*figure)) else { continue };
         let (mark, name) = match figure {
             Figure::Deliveries => (Bound::of_ratio(row.bound(), base.bound()).mark(), ""),
             Figure::P50 => ("", "p50 "),
@@ -101,11 +101,15 @@ fn ratios(row: &Row, rows: &[Row]) -> String {
 
 /// Who was at its end, and whether the server had its core to itself.
 fn sides(row: &Row) -> String {
-    let waited = row.spread(Figure::Waited).map_or(0.0, |spread| spread.median);
-    if waited < WAITED_MAX {
+    let robbed = row.spread(Figure::Robbed).map_or(0.0, |spread| spread.median);
+    if robbed < ROBBED_MAX {
         return row.sides();
     }
-    format!("{}; DISTURBED: the server waited {:.0} % for its core", row.sides(), waited * 100.0)
+    format!(
+        "{}; DISTURBED: for up to {:.0} % of the time something else had its core",
+        row.sides(),
+        robbed * 100.0
+    )
 }
 
 fn rounds(row: &Row) -> String {
@@ -198,13 +202,16 @@ mod tests {
     }
 
     #[test]
-    fn a_row_whose_server_had_to_wait_for_its_core_is_marked() {
+    fn a_row_of_whose_core_something_else_had_much_is_marked() {
         let waited = |share: f64| {
             let mut sample = sample(4e6, SERVER);
-            sample.figures.insert(Figure::Waited, share);
+            sample.figures.insert(Figure::Robbed, share);
             lines(&[row("tapecast", vec![Ok(sample)])]).remove(0)
         };
-        assert!(waited(0.4).contains("| server; DISTURBED: the server waited 40 % for its core |"));
+        assert!(
+            waited(0.4)
+                .contains("| server; DISTURBED: for up to 40 % of the time something else had its core |")
+        );
         assert!(!waited(0.01).contains("DISTURBED"));
     }
 

@@ -15,7 +15,7 @@ const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a server said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Said<'a> {
+pub(crate) enum Said<'a> {
     /// A control frame of the WebSocket.
     Control(Frame<'a>),
     /// A message's payload.
@@ -32,7 +32,7 @@ pub(super) enum Said<'a> {
 type First<'a> = io::Result<Option<(Said<'a>, usize)>>;
 
 /// Reads one connection's frames and what they carry.
-pub(super) struct Inner {
+pub(crate) struct Inner {
     first: fn(&[u8]) -> First<'_>,
     /// Bytes of the data frame begun that are still to come.
     frame_left: usize,
@@ -42,7 +42,7 @@ pub(super) struct Inner {
 
 impl Inner {
     /// The reader for a dialect; `None` where frames are the messages.
-    pub(super) fn of(dialect: Dialect) -> Option<Self> {
+    pub(crate) fn of(dialect: Dialect) -> Option<Self> {
         let first = match dialect {
             Dialect::Nats => nats::first,
             Dialect::Mqtt => mqtt::first,
@@ -54,13 +54,13 @@ impl Inner {
     }
 
     /// Whether nothing has begun that is not whole, neither a frame nor a message.
-    pub(super) fn is_between_frames(&self) -> bool {
+    pub(crate) fn is_between_frames(&self) -> bool {
         self.frame_left == 0 && self.cut.is_empty()
     }
 
     /// Takes what can be taken of `bytes` and returns how many those are; the rest, a cut head or a cut control
     /// frame, is to be handed in again with what follows.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         bytes: &[u8],
         mut visit: impl FnMut(Said<'_>) -> io::Result<()>,

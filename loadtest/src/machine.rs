@@ -1,4 +1,4 @@
-//! On what, when and by which command a comparison ran.
+//! On what, when and by which command something was measured.
 //!
 //! Reads `/proc` and the clock once. Must not measure. Invariant: what the system does not tell is said to be unknown.
 
@@ -6,18 +6,18 @@ use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::path::Path;
 
-/// Where a comparison ran.
-pub(super) struct Machine {
-    pub(super) date: String,
-    pub(super) cores: usize,
-    pub(super) processor: String,
-    pub(super) kernel: String,
-    pub(super) command: String,
+/// Where and when it ran, and what was asked for.
+pub(crate) struct Machine {
+    pub(crate) date: String,
+    pub(crate) cores: usize,
+    pub(crate) processor: String,
+    pub(crate) kernel: String,
+    pub(crate) command: String,
 }
 
 impl Machine {
     /// This one, now.
-    pub(super) fn here() -> Self {
+    pub(crate) fn here() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
@@ -28,6 +28,11 @@ impl Machine {
             command: command(std::env::args()),
         }
     }
+}
+
+/// Cores as one names them.
+pub(crate) fn listed(cores: &[usize]) -> String {
+    cores.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// As it would be typed; the program by its name, wherever it lies.
