@@ -19,7 +19,8 @@ use crate::subscriber::frame::{self, Opcode};
 const RECORDS_A_CYCLE: usize = 8192;
 /// Bytes encoded in a cycle: about what stays in a core's second-level cache until it is sent.
 const BYTES_A_CYCLE: usize = 1024 * 1024;
-/// Frames given to cohorts in a cycle: bounds the cycle where each record goes to many of them. At 50 ns each the longest takes 25 ms.
+/// Frames given to cohorts in a cycle: bounds the cycle where each record goes to many of them. At 50 to
+/// 90 ns each the longest takes 25 to 45 ms.
 const FRAMES_A_CYCLE: usize = 512 * 1024;
 /// One subscriber's bytes in a cycle: more would not fit its socket, and it would leave the fast path for nothing.
 const LANE_BYTES: usize = 128 * 1024;

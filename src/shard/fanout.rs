@@ -109,8 +109,8 @@ impl Lane {
     }
 }
 
-/// Places of frames that one lane gets, oldest first. A cache line each: lists of single nodes, or of nodes twice that size, were measured
-/// at 15 to 20 ns more a delivery where a cycle is large, for the lanes are filled in turn and each node was a line of its own.
+/// Places of frames that one lane gets, oldest first. A cache line each: with lists of single ranges a delivery was measured at 80 instead
+/// of 54 ns where a cycle is large, for the lanes are filled in turn, and each range was in a line of its own.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Block {
