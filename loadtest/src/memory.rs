@@ -29,7 +29,7 @@ pub(crate) fn measure(
     options: &StepOptions,
 ) -> io::Result<Memory> {
     let scenario = Name::Idle.scenario();
-    let server = Server::start(&target.command, &options.server_cores)?;
+    let server = Server::start(&target.command, &options.cores.server_cores)?;
     let before_bytes = server.resident_bytes();
     let hold = IdleArguments {
         to: server.subscribers,

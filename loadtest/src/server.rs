@@ -6,6 +6,7 @@
 use crate::clock;
 use crate::process_tree;
 pub(crate) use crate::process_tree::Usage;
+use clap::Args;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -39,6 +40,17 @@ fn pin_to_all(cores: &[usize]) -> io::Result<()> {
 pub(crate) fn cores() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(None)?;
     Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
+}
+
+/// The cores of a measurement.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Cores {
+    /// The server's core, or cores: 0 or 0,2,3
+    #[arg(long, alias = "server-core", value_delimiter = ',', default_values_t = [0], num_args = 1)]
+    pub(crate) server_cores: Vec<usize>,
+    /// The core of the load tool: subscribers and feed
+    #[arg(long, default_value_t = 1)]
+    pub(crate) tools_core: usize,
 }
 
 /// A running server.

@@ -8,7 +8,7 @@ use crate::feed::{self, FeedArguments, FeedReport, payload_bytes};
 use crate::latency::Duration;
 use crate::process_tree::own_usage;
 use crate::scenario::Scenario;
-use crate::server::{Server, Usage};
+use crate::server::{Cores, Server, Usage};
 use crate::subscription::Dialect;
 use crate::swarm::{Observer, Report, Swarm, SwarmArguments, share};
 use crate::target::Target;
@@ -51,12 +51,8 @@ pub(crate) struct StepOptions {
     /// Choice of channels
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// The server's core, or cores: 0 or 0,2,3
-    #[arg(long, alias = "server-core", value_delimiter = ',', default_values_t = [0], num_args = 1)]
-    pub(crate) server_cores: Vec<usize>,
-    /// The core of swarm and feed
-    #[arg(long, default_value_t = 1)]
-    pub(crate) tools_core: usize,
+    #[command(flatten)]
+    pub(crate) cores: Cores,
 }
 
 /// One measurement at one rate.
@@ -87,7 +83,7 @@ pub(crate) fn measure(
     target: &Target,
     options: &StepOptions,
 ) -> io::Result<Step> {
-    let server = Server::start(&target.command, &options.server_cores)?;
+    let server = Server::start(&target.command, &options.cores.server_cores)?;
     let resident_before_bytes = server.resident_bytes();
     let dialect = target.dialect.unwrap_or(options.dialect);
     let mut swarm = Swarm::connect(&swarm_arguments(scenario, &server, dialect, options))?;

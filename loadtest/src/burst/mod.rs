@@ -15,7 +15,7 @@ pub(crate) use figures::BurstFigures;
 
 use crate::check::{Metrics, Tape};
 use crate::run::{Figure, Round, Standing, print_summary};
-use crate::server::{Server, pin_to};
+use crate::server::{Cores, Server, pin_to};
 use crate::target::Target;
 use audience::Audience;
 use clap::Args;
@@ -59,12 +59,8 @@ pub(crate) struct BurstOptions {
     /// Of a generated tape
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// The server's core, or cores: 0 or 0,2,3
-    #[arg(long, alias = "server-core", value_delimiter = ',', default_values_t = [0], num_args = 1)]
-    pub(crate) server_cores: Vec<usize>,
-    /// The core of feed and audience
-    #[arg(long, default_value_t = 1)]
-    pub(crate) tools_core: usize,
+    #[command(flatten)]
+    pub(crate) cores: Cores,
 }
 
 /// What to play to whom.
@@ -99,7 +95,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// The `burst` tool.
 pub(crate) fn main(arguments: &BurstArguments) -> io::Result<()> {
-    pin_to(arguments.burst.tools_core)?;
+    pin_to(arguments.burst.cores.tools_core)?;
     let names = std::iter::once(&arguments.server).chain(&arguments.against);
     let targets: Vec<Target> = names.map(|name| Target::named(name)).collect::<io::Result<_>>()?;
     arguments.burst.source()?;
@@ -166,7 +162,7 @@ pub(crate) fn measure(target: &Target, speed: f64, options: &BurstOptions) -> io
     let tape = options.tape()?;
     let script = options.script(&tape, speed, wire)?;
     let log = Log::new(script.records());
-    let server = Server::start(&command(target), &options.server_cores)?;
+    let server = Server::start(&command(target), &options.cores.server_cores)?;
     let mut audience = Audience::connect(&script, &log, &server, options.subscribers, options.pause_us)?;
     let (heard, played) = thread::scope(|scope| {
         let playing = scope.spawn(|| player::play(&script, server.ingest, &log));

@@ -51,7 +51,7 @@ fn measure(
     target: &Target,
     options: &StepOptions,
 ) -> io::Result<(Figures, State, String)> {
-    let server = Server::start(&target.command, &options.server_cores)?;
+    let server = Server::start(&target.command, &options.cores.server_cores)?;
     let hold = IdleArguments {
         to: server.subscribers,
         subscribers,

@@ -108,11 +108,11 @@ struct Machine {
 
 fn measure_all(curves: &[Curve], arguments: &CurvesArguments) -> io::Result<()> {
     let machine = Machine { cores: cores()? };
-    pin_to(arguments.step.tools_core)?;
+    pin_to(arguments.step.cores.tools_core)?;
     let names = std::iter::once(&arguments.server).chain(&arguments.peers).filter(|name| !name.is_empty());
     let targets: Vec<Target> = names.map(|name| Target::named(name)).collect::<io::Result<_>>()?;
     fs::create_dir_all(&arguments.out)?;
-    for sweep in sweep::sweeps(curves, machine.for_shards(arguments.step.tools_core).len()) {
+    for sweep in sweep::sweeps(curves, machine.for_shards(arguments.step.cores.tools_core).len()) {
         measure(&sweep, &targets, &machine, arguments)?;
     }
     Ok(())
@@ -178,7 +178,7 @@ fn write(
 /// Where a sheet comes from; not the machine's name, for a sheet is published.
 fn origin(step: &StepOptions) -> Vec<String> {
     let machine::Machine { date, cores, processor, kernel, command } = machine::Machine::here();
-    let (server_cores, tools_core) = (listed(&step.server_cores), step.tools_core);
+    let (server_cores, tools_core) = (listed(&step.cores.server_cores), step.cores.tools_core);
     vec![
         format!("command: target/release/{command}"),
         format!(
@@ -221,8 +221,9 @@ impl Machine {
                  carry here is less than with cores of their own.",
             );
         }
-        let server_cores = self.for_shards(step.tools_core);
-        (StepOptions { server_cores, ..step.clone() }, remarks)
+        let mut step = step.clone();
+        step.cores.server_cores = self.for_shards(step.cores.tools_core);
+        (step, remarks)
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicU64;
 
 /// Runs the scenario once.
 pub(super) fn run(target: &Target, arguments: &RunArguments) -> io::Result<Outcome> {
-    let server = Server::start(&target.command, &arguments.step.server_cores)?;
+    let server = Server::start(&target.command, &arguments.step.cores.server_cores)?;
     let publish = FeedArguments {
         to: server.ingest,
         channels: Name::Ingest.scenario().channels,

@@ -81,7 +81,7 @@ struct Outcome {
 
 /// The `run` tool.
 pub(crate) fn main(arguments: &RunArguments) -> io::Result<()> {
-    pin_to(arguments.step.tools_core)?;
+    pin_to(arguments.step.cores.tools_core)?;
     let names = std::iter::once(&arguments.server).chain(&arguments.against);
     let targets: Vec<Target> = names.map(|name| Target::named(name)).collect::<io::Result<_>>()?;
     for name in &arguments.scenarios {

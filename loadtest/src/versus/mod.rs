@@ -86,7 +86,7 @@ pub(crate) fn main(arguments: &VersusArguments) -> io::Result<()> {
         names.iter().map(|name| ((*name).clone(), versions::of(name))).collect();
     let machine = Machine::here();
     copy.run(&machine, &versions)?;
-    pin_to(arguments.step.tools_core)?;
+    pin_to(arguments.step.cores.tools_core)?;
     let (rows, roofs) = Versus::new(arguments, &competitors, copy).all()?;
     let mut text = head(&machine, &versions, arguments);
     text.push_str(&table::render(&rows));
@@ -116,9 +116,9 @@ fn prepare(name: &str) -> Competitor {
 /// Method, machine and versions, above the table.
 fn head(machine: &Machine, versions: &[(String, String)], arguments: &VersusArguments) -> String {
     let versions: Vec<String> = versions.iter().map(|(name, version)| format!("{name}: {version}")).collect();
-    let StepOptions { seconds, warmup, bytes, server_cores, tools_core, .. } = &arguments.step;
+    let StepOptions { seconds, warmup, bytes, cores, .. } = &arguments.step;
     format!(
-        "    {}\n\n{}; {} cores of {}, Linux {}. Server on core {}, swarm and feed on core {tools_core}; payloads of {bytes} \
+        "    {}\n\n{}; {} cores of {}, Linux {}. Server on core {}, swarm and feed on core {}; payloads of {bytes} \
          bytes; {seconds} s a measurement after {warmup} s. Servers take turns, round by round. A scout finds the neighbourhood of each \
          server's limit and is not counted; a round's search begins where the server's round before ended. Versions: {}.\n\n",
         machine.command,
@@ -126,7 +126,8 @@ fn head(machine: &Machine, versions: &[(String, String)], arguments: &VersusArgu
         machine.cores,
         machine.processor,
         machine.kernel,
-        listed(server_cores),
+        listed(&cores.server_cores),
+        cores.tools_core,
         versions.join("; "),
     )
 }

@@ -29,8 +29,7 @@ pub(super) fn burst(speed: Speed, target: &Target, arguments: &VersusArguments) 
         subscribers: arguments.subscribers.unwrap_or(SUBSCRIBERS),
         pause_us: 250,
         seed: arguments.step.seed,
-        server_cores: arguments.step.server_cores.clone(),
-        tools_core: arguments.step.tools_core,
+        cores: arguments.step.cores.clone(),
     };
     let figures = burst::measure(target, speed, &options)?;
     if figures.is_void() {
