@@ -256,6 +256,10 @@ fn a_wrong_command_line_exits_with_2_and_help_with_0() {
     for arguments in [&["--help"][..], &["serve", "--help"], &["--version"]] {
         assert_eq!(tapecast(arguments).status.code(), Some(0), "{arguments:?}");
     }
+    let help = text(tapecast(&["serve", "--help"]).stdout);
+    for part in ["TAPECAST_RING_BYTES", "TAPECAST_CONFIG", "docs/tapecast.example.toml", "tapecast check"] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
 }
 
 #[test]
@@ -306,7 +310,8 @@ fn print_config_names_where_each_value_comes_from_and_can_be_read_again() {
 
     let again = File::new("again", &stdout);
     assert_eq!(checked(&again), ("ok\n".to_owned(), Some(0)));
-    let (twice, _) = printed(&[], &["--config", again.path()]);
+    // A file that is named on the command line is the only one.
+    let (twice, _) = printed(&[("TAPECAST_CONFIG", "/no/such/file")], &["--config", again.path()]);
     assert_eq!(values(&twice), values(&stdout));
     let wrong = tapecast(&["serve", "--print-config", "--set", "ring.byte=1"]);
     assert_eq!((wrong.status.code(), wrong.stdout.is_empty()), (Some(2), true));

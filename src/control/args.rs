@@ -15,7 +15,7 @@ use crate::feed;
 /// What weighs more than what, below the flags of `serve --help`.
 const LAYERS: &str = "\
 Every key may stand in the file, in the environment or behind --set; of several, the last of these counts:
-  the file         [ring] bytes = 268435456
+  the file         ring.bytes = 268435456
   the environment  TAPECAST_RING_BYTES=268435456
   --set and flags  --set ring.bytes=268435456
 

@@ -85,6 +85,8 @@ fn stranger(name: &str, known: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -101,6 +103,16 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), all, "two keys want the same variable: {names:?}");
+    }
+
+    #[test]
+    fn a_value_that_is_not_utf8_is_told_with_its_variable() {
+        let wrong = OsString::from_vec(b"\xff".to_vec());
+        let environment = Environment::new([("TAPECAST_INGEST_UNIX".into(), wrong)]);
+        let mut problems = Problems::default();
+        assert!(environment.settings(&Keys::default(), &mut problems).is_empty());
+        let said = problems.into_result().unwrap_err().to_string();
+        assert_eq!(said, "TAPECAST_INGEST_UNIX: ingest.unix: the value is not UTF-8; write it in UTF-8");
     }
 
     #[test]
