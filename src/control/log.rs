@@ -15,6 +15,9 @@ const FILTER: &str = "TAPECAST_LOG";
 /// The environment variable that says how: `text` or `json`.
 const FORMAT: &str = "TAPECAST_LOG_FORMAT";
 
+/// What says why the program ends; no filter keeps that back.
+pub(super) const END: &str = "tapecast::end";
+
 /// Lines that may wait for whoever reads stderr; those beyond are dropped.
 const WAITING_LINES_MAX: usize = 8192;
 
@@ -43,7 +46,8 @@ pub(super) fn start() -> Result<Log, String> {
         .with_default_directive(LevelFilter::INFO.into())
         .with_env_var(FILTER)
         .from_env()
-        .map_err(|error| format!("{FILTER}: {error}; write a level as info, or target=level pairs"))?;
+        .map_err(|error| format!("{FILTER}: {error}; write a level as info, or target=level pairs"))?
+        .add_directive(format!("{END}=error").parse().map_err(|error| format!("{END}: {error}"))?);
     let stderr = std::io::stderr();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr.is_terminal());
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES_MAX);

@@ -75,7 +75,7 @@ impl Failure {
         for line in text.lines() {
             match format {
                 log::Format::Text => eprintln!("tapecast: {line}"),
-                log::Format::Json => tracing::error!("{line}"),
+                log::Format::Json => tracing::error!(target: log::END, "{line}"),
             }
         }
         code
