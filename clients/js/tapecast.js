@@ -67,7 +67,8 @@ export class Connection {
   #heard = { messages: 0, at: 0, periodMs: 0 };
   #ping = { id: 0, at: 0 };
   /** @type {{ tookMs: number, offsetUs: number }[]} */ #roundTrips = [];
-  #online = () => void (this.state === "waiting" && this.#retryIn(upperHalf(this.#backOffMs[0])));
+  /** The network is back: no need to wait much longer. */
+  #online = () => void (this.state === "waiting" && this.#retryIn(upperHalf(Math.min(1000, this.#backOffMs[0]))));
 
   /** @param {string | URL} url @param {Options} [options] */
   constructor(url, options = {}) {

@@ -1,4 +1,6 @@
 // The JavaScript client against the real server, in Node.js: what it gives, what it tells, and what it does when the connection does not hold.
+//
+// What no Tapecast server says is in client_scripted.test.mjs, browsers in client_browser.test.mjs.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -8,6 +10,7 @@ import { promisify } from "node:util";
 import { Connection } from "../../clients/js/tapecast.js";
 import { Feed, Server, until, within } from "./harness.mjs";
 import { Proxy } from "./proxy.mjs";
+import { Told, publish } from "./told.mjs";
 
 const REFUSED = 'tapecast_shard_refused_requests_total{shard="0"}';
 const SUBSCRIPTIONS = 'tapecast_shard_subscriptions{shard="0"}';
@@ -26,44 +29,6 @@ async function stage(t, { set, options = QUICK } = {}) {
     await server.stop("SIGKILL");
   });
   return { server, proxy, feed, client, told: new Told(client) };
-}
-
-/** What a client told, and whether of each channel every sequence came once or is explained. */
-class Told {
-  constructor(client) {
-    Object.assign(this, { records: [], gaps: [], errors: [], states: [], statuses: [], ends: [] });
-    this.next = new Map();
-    client.on("gap", (gap) => this.gaps.push(gap) && gap.reason !== "feed" && this.follow(gap.channel, gap.from, gap.to));
-    for (const [event, list] of [["error", "errors"], ["state", "states"], ["status", "statuses"], ["end", "ends"]]) {
-      client.on(event, (told) => this[list].push(told));
-    }
-  }
-
-  take = (record) => {
-    this.records.push(record);
-    this.follow(record.channel, record.seq - record.skipped, record.seq);
-  };
-
-  /** A hole or something twice is noticed here; after a restart all begins anew. */
-  follow(channel, from, to) {
-    const next = this.next.get(channel) ?? from;
-    if (from !== next) this.broken ??= `${channel}: ${from} instead of ${next}`;
-    this.next.set(channel, to === Infinity ? undefined : to + 1);
-  }
-
-  /** All that was fed of a channel was given or explained. */
-  isAt(channel, seq) {
-    assert.equal(this.broken, undefined);
-    return this.next.get(channel) === seq + 1;
-  }
-
-  seqs(channel) {
-    return this.records.filter((record) => record.channel === channel).map(({ seq }) => seq);
-  }
-}
-
-function publish(feed, channel, count) {
-  for (let number = 0; number < count; number++) feed.publish(channel, { number });
 }
 
 test("types: the client keeps its contract, and users can write against it", async () => {
@@ -173,8 +138,9 @@ test("a connection that is cut comes back, and misses nothing: names, patterns, 
   assert.deepEqual([told.gaps, told.errors], [[], []]);
   assert.equal(told.records.length, 5 * 5 * 63);
   assert.equal(client.stats.passedOver, 0, "nothing came twice");
-  // Names that were asked for only to resume them are left again.
-  await until(async () => (await server.metric(SUBSCRIPTIONS)) === 63, "one subscription a channel");
+  assert.equal(await server.metric(SUBSCRIPTIONS), 63);
+  // Names that were asked for only to resume them were left again, and take none of the 40.
+  await client.subscribe(symbols.slice(0, 38), () => {}).ready;
 });
 
 test("a history that does not reach back is a gap, and of a state the newest is enough", async (t) => {
@@ -301,4 +267,17 @@ test("a program ends by itself once it has closed, whatever the connection was d
     console.log("closed");`;
   const run = promisify(execFile)(process.execPath, ["--experimental-websocket", "--no-warnings", "--input-type=module", "-e", program]);
   assert.equal((await within(run, "the end of a program", 10_000)).stdout, "closed\n");
+});
+
+test("a callback that throws is reported, and the connection goes on", async (t) => {
+  const { feed, client, told } = await stage(t);
+  const reported = [];
+  globalThis.reportError = (failure) => reported.push(failure.message);
+  t.after(() => delete globalThis.reportError);
+  client.on("state", () => { throw new Error("of a state"); });
+  client.subscribe("a@trade", () => { throw new Error("of a record"); });
+  await client.subscribe("a@trade", told.take).ready;
+  publish(feed, "a@trade", 2);
+  await until(() => told.isAt("a@trade", 2), "both records");
+  assert.deepEqual(reported, ["of a state", "of a record", "of a record"]);
 });
