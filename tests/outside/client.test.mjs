@@ -33,11 +33,9 @@ async function stage(t, { set, options = QUICK } = {}) {
 
 test("types: the client keeps its contract, and users can write against it", async () => {
   const flags = "--noEmit --strict --allowJs --checkJs --target es2022 --module nodenext --lib es2022,dom,dom.iterable".split(" ");
-  const compile = promisify(execFile);
-  const here = new URL(".", import.meta.url);
-  for (const file of ["client.types.ts", "../../clients/js/tapecast.js"]) {
-    await compile(process.execPath, ["node_modules/typescript/bin/tsc", ...flags, file], { cwd: here }).catch(({ stdout }) => assert.fail(stdout));
-  }
+  const files = ["client.types.ts", "../../clients/js/tapecast.js"];
+  const compiled = promisify(execFile)(process.execPath, ["node_modules/typescript/bin/tsc", ...flags, ...files], { cwd: new URL(".", import.meta.url) });
+  await compiled.catch(({ stdout, message }) => assert.fail(stdout || message));
 });
 
 test("a snapshot, then each record; a pattern takes in what appears later", async (t) => {
@@ -98,17 +96,19 @@ test("what the server refuses is told once and not asked again; its neighbours g
   const { server, proxy, feed, client, told } = await stage(t);
   const good = client.subscribe(["a@trade", "*@kline"], told.take);
   const bad = client.subscribe(["a@trade", "nonsense"], () => assert.fail("it was refused"));
+  const others = Array.from({ length: 300 }, (_, at) => client.subscribe(`s${at}@trade`, told.take));
   const rated = client.subscribe("b@trade", told.take, { everyMs: 100 });
-  await good.ready;
+  await Promise.all([good, ...others].map(({ ready }) => ready));
   await assert.rejects(bad.ready, { name: "TapecastError", code: "invalid_channel" });
   await assert.rejects(rated.ready, { code: "not_conflatable", channels: ["b@trade"] });
-  assert.deepEqual(told.errors.map(({ code }) => code), ["invalid_channel", "not_conflatable"]);
-  assert.equal(await server.metric(REFUSED), 2);
+  assert.deepEqual(told.errors.map(({ code }) => code).sort(), ["invalid_channel", "not_conflatable"]);
+  const refused = await server.metric(REFUSED);
+  assert.ok(refused >= 2 && refused <= 12, `${refused} requests to find one bad one of 302`);
   proxy.cut();
   await until(() => client.stats.connects === 2, "a second connection");
   publish(feed, "a@trade", 2);
   await until(() => told.isAt("a@trade", 2), "records after it");
-  assert.equal(await server.metric(REFUSED), 2);
+  assert.equal(await server.metric(REFUSED), refused);
   assert.equal(told.errors.length, 2);
 });
 
@@ -199,24 +199,24 @@ test("a feed that leaves is told as stale, and live when it is back, over a reco
 });
 
 test("a server that is started anew counts anew: told as a restart, and it goes on", async (t) => {
-  const { server, feed, client, told } = await stage(t);
-  const direct = new Connection(server.ws, QUICK);
-  t.after(() => direct.close());
-  const seen = new Told(direct);
-  await direct.subscribe(["a@trade", "a@ticker"], seen.take).ready;
+  const { server, proxy, feed, client, told } = await stage(t);
+  await client.subscribe(["a@trade", "a@ticker"], told.take).ready;
   publish(feed, "a@trade", 5);
-  await until(() => seen.isAt("a@trade", 5), "the beginning");
-  client.close();
+  await until(() => told.isAt("a@trade", 5), "the beginning");
+  proxy.shut();
   await server.stop("SIGKILL");
   const next = await Server.start({ at: { subscribers: server.at.subscribers } });
   t.after(() => next.stop("SIGKILL"));
   const feedAnew = await Feed.connect(next.at.ingest);
   t.after(() => feedAnew.close());
-  publish(feedAnew, "a@trade", 2);
-  await until(() => seen.isAt("a@trade", 2), "records of the new server");
-  assert.deepEqual(seen.gaps, [{ channel: "a@trade", from: 6, to: Infinity, reason: "restart" }]);
-  assert.ok(seen.ends.length >= 1 && seen.ends.every(({ retryInMs }) => retryInMs <= 200), JSON.stringify(seen.ends));
-  assert.deepEqual(seen.errors, []);
+  // More than before: numbers alone do not tell that they are others.
+  publish(feedAnew, "a@trade", 7);
+  await feedAnew.settled();
+  await proxy.open();
+  publish(feedAnew, "a@trade", 1);
+  await until(() => told.isAt("a@trade", 8), "records of the new server");
+  assert.deepEqual(told.gaps, [{ channel: "a@trade", from: 6, to: Infinity, reason: "restart" }]);
+  assert.ok(told.records.find(({ snapshot }) => snapshot).seq >= 7);
   assert.deepEqual(told.errors, []);
 });
 
