@@ -8,7 +8,7 @@ import http from "node:http";
 import { test } from "node:test";
 
 import { Connection } from "../../clients/js/tapecast.js";
-import { until } from "./harness.mjs";
+import { until, within } from "./harness.mjs";
 import { Told } from "./told.mjs";
 
 test("what does not speak the protocol is named, and asked again late", async (t) => {
@@ -42,7 +42,7 @@ test("a newer server's words are passed over, an older one's missing time leaves
   });
   t.after(() => client.close());
   const told = new Told(client);
-  await client.subscribe("a@trade", told.take).ready;
+  await within(client.subscribe("a@trade", told.take).ready, "an acknowledgement");
   await until(() => told.isAt("a@trade", 1), "a record");
   assert.deepEqual([client.clockOffsetUs, told.records.length, told.errors, client.state], [0, 1, [], "open"]);
 });
