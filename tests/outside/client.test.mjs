@@ -141,6 +141,7 @@ test("a connection that is cut comes back, and misses nothing: names, patterns, 
   assert.deepEqual([told.gaps, told.errors], [[], []]);
   assert.equal(told.records.length, 5 * 5 * 63);
   assert.equal(client.stats.passedOver, 0, "nothing came twice");
+  assert.ok(told.records.every(({ snapshot }) => !snapshot), "all of it is news");
   assert.equal(await server.metric(SUBSCRIPTIONS), 63);
   // Names that were asked for only to resume them were left again, and take none of the 40.
   await client.subscribe(symbols.slice(0, 38), () => {}).ready;
@@ -203,9 +204,11 @@ test("a feed that leaves is told as stale, and live when it is back, over a reco
 
 test("a server that is started anew counts anew: told as a restart, and it goes on", async (t) => {
   const { server, proxy, feed, client, told } = await stage(t);
-  await client.subscribe(["a@trade", "a@ticker"], told.take).ready;
+  client.subscribe("a@ticker", told.take, { everyMs: 100 });
+  await client.subscribe(["a@trade", "b@trade"], told.take).ready;
+  publish(feed, "a@ticker", 50);
   publish(feed, "a@trade", 5);
-  await until(() => told.isAt("a@trade", 5), "the beginning");
+  await until(() => told.isAt("a@trade", 5) && told.isAt("a@ticker", 50), "the beginning");
   proxy.shut();
   await server.stop("SIGKILL");
   const next = await Server.start({ at: { subscribers: server.at.subscribers } });
@@ -214,10 +217,12 @@ test("a server that is started anew counts anew: told as a restart, and it goes 
   t.after(() => feedAnew.close());
   // More than before: numbers alone do not tell that they are others.
   publish(feedAnew, "a@trade", 7);
+  publish(feedAnew, "a@ticker", 70);
   await feedAnew.settled();
   await proxy.open();
   publish(feedAnew, "a@trade", 1);
-  await until(() => told.isAt("a@trade", 8), "records of the new server");
+  await until(() => told.isAt("a@trade", 8) && told.isAt("a@ticker", 70), "records of the new server");
+  // Of a state the newest is enough.
   assert.deepEqual(told.gaps, [{ channel: "a@trade", from: 6, to: Infinity, reason: "restart" }]);
   assert.ok(told.records.find(({ snapshot }) => snapshot).seq >= 7);
   assert.deepEqual(told.errors, []);
