@@ -177,7 +177,9 @@ async fn a_wrong_token_is_told_in_the_servers_words() {
 
 #[tokio::test]
 async fn a_loop_keeps_its_timing_and_goes_on_until_the_connection_breaks() {
-    let text = [0, 50, 100].map(|ms| line(ms * 1_000_000, "x", "a@trade", "1"));
+    // So long that each is written as it is due, and not gathered with others.
+    let payload = format!("\"{}\"", "x".repeat(client::BATCH_BYTES));
+    let text = [0, 150, 300].map(|ms| line(ms * 1_000_000, "x", "a@trade", &payload));
     let file = RecordingFile::new("loop.jsonl", text.concat().as_bytes());
     let server = FeedListener::start(None, 10);
     let options =
@@ -186,7 +188,7 @@ async fn a_loop_keeps_its_timing_and_goes_on_until_the_connection_breaks() {
     let error = replay::run(options).await.unwrap_err();
     assert!(matches!(error, replay::Error::Connection(client::Error::Lost { .. })), "{error}");
     assert_eq!(server.records().len(), 10);
-    assert!(begun.elapsed() >= Duration::from_millis(300), "three passes of a tenth of a second");
+    assert!(begun.elapsed() >= Duration::from_millis(900), "three passes of 300 ms");
 }
 
 #[tokio::test]

@@ -10,13 +10,21 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+
+/// After this a test gives up on what should come at once or each second.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Pieces of text after which a test gives up on what should be among the first.
+const PIECES_MAX: usize = 64;
 
 /// A folder that goes with its test.
 struct Folder(PathBuf);
@@ -254,17 +262,28 @@ fn on_a_terminal(mut command: Command, columns: u16) -> (Child, fs::File) {
     (child, master.into())
 }
 
-/// All that is written to a terminal, to the end of the last process that has it open, or until `enough`.
-fn shown(terminal: &mut fs::File, enough: impl Fn(&str) -> bool) -> String {
-    let (mut shown, mut some) = (Vec::new(), [0; 4096]);
-    // Linux says EIO when nobody has the other side open any more.
-    while let Ok(read @ 1..) = terminal.read(&mut some) {
-        shown.extend_from_slice(&some[..read]);
-        if enough(&String::from_utf8_lossy(&shown)) {
-            break;
+/// What a child says there until it is `enough`, or to its end. Who says nothing more, or goes on without saying it, is ended.
+fn heard(child: &mut Child, mut said: impl Read + Send + 'static, enough: fn(&str) -> bool) -> String {
+    let (sender, pieces) = sync_channel(1);
+    std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        // Linux says EIO when nobody has a terminal's other side open any more.
+        while let Ok(read @ 1..) = said.read(&mut piece) {
+            if sender.send(piece[..read].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    let mut heard = String::new();
+    for _ in 0..PIECES_MAX {
+        let Ok(piece) = pieces.recv_timeout(PATIENCE) else { break };
+        heard += &text(&piece);
+        if enough(&heard) {
+            return heard;
         }
     }
-    text(&shown)
+    let _ = child.kill();
+    heard
 }
 
 #[test]
@@ -278,8 +297,8 @@ fn progress_is_one_updating_line_on_a_terminal_and_plain_lines_elsewhere() {
         let feeds = Feeds::take();
         let to = feeds.address.to_string();
         let command = tapecast(&["replay", file.to_str().unwrap(), "--to", &to]);
-        let (child, mut terminal) = on_a_terminal(command, 30);
-        let shown = shown(&mut terminal, |_| false);
+        let (mut child, terminal) = on_a_terminal(command, 30);
+        let shown = heard(&mut child, terminal, |_| false);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{shown}");
         assert_eq!(feeds.records().len(), 2_002);
@@ -306,12 +325,19 @@ fn a_server_that_takes_nothing_is_seen_by_the_lag() {
     let never_accepts = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = never_accepts.local_addr().unwrap().to_string();
     let command = tapecast(&["replay", file.to_str().unwrap(), "--to", &to, "--loop"]);
-    let (mut child, mut terminal) = on_a_terminal(command, 100);
-    let shown = shown(&mut terminal, |shown| shown.contains("lag 2."));
+    let (mut child, terminal) = on_a_terminal(command, 100);
+    let shown = heard(&mut child, terminal, |shown| lag_seconds(shown).is_some_and(|lag| lag >= 2.0));
     child.kill().unwrap();
     child.wait().unwrap();
+    assert!(lag_seconds(&shown).is_some_and(|lag| lag >= 2.0), "{shown:?}");
     let last = shown.rsplit('\r').next().unwrap();
-    assert!(last.contains(" (0/s), lag 2.") && last.contains(", pass 1, about "), "{last:?}");
+    assert!(last.starts_with("sent ") && last.contains(", pass 1, about "), "{last:?}");
+}
+
+/// What the latest line of progress says.
+fn lag_seconds(shown: &str) -> Option<f64> {
+    let (_, lag) = shown.rsplit_once(", lag ")?;
+    lag.split_once(" s,")?.0.parse().ok()
 }
 
 #[test]
@@ -321,8 +347,8 @@ fn a_pause_in_a_recording_is_told_with_its_line() {
     let feeds = Feeds::take();
     let to = feeds.address.to_string();
     let mut child = tapecast(&["replay", file.to_str().unwrap(), "--to", &to]).spawn().unwrap();
-    let mut first = String::new();
-    BufReader::new(child.stderr.take().unwrap()).read_line(&mut first).unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let first = heard(&mut child, stderr, |said| said.ends_with('\n'));
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(first, "line 2 is due in 2h: the recording pauses (--speed max does not)\n");
