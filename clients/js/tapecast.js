@@ -134,10 +134,12 @@ export class Connection {
     let isThere = false;
     const isMine = () => socket === this.#socket;
     socket.onopen = () => void (isThere = true);
-    socket.onerror = () => {}; // An end follows, and tells more.
+    const isNowhere = () => this.#ended(1006, `no connection: is there a Tapecast server at ${this.#url}?`);
+    // Node.js 20 says no more than this where there was no connection; where there was one, its end tells more.
+    socket.onerror = () => void (isMine() && !isThere && isNowhere());
     socket.onmessage = ({ data }) => void (isMine() && this.#hear(data));
-    socket.onclose = ({ code, reason }) => void (isMine() && this.#ended(code, reason || (isThere ? "" : `no connection: is there a Tapecast server at ${this.#url}?`)));
-    const late = () => (isThere ? this.#isForeign("it does not greet") : this.#ended(1006, `no answer from ${this.#url}`));
+    socket.onclose = ({ code, reason }) => void (isMine() && (isThere ? this.#ended(code, reason) : isNowhere()));
+    const late = () => (isThere ? this.#isForeign("it does not greet") : isNowhere());
     this.#timer = setTimeout(late, Math.min(HELLO_MS, this.#silenceMs ?? HELLO_MS));
     this.#become("connecting");
   }
