@@ -55,10 +55,10 @@ fn what_to_do(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::AddrInUse => "end the program that has it, or choose another one",
         io::ErrorKind::AddrNotAvailable => {
-            "no address of this machine; choose one that it has, or 0.0.0.0 for all of them,"
+            "this machine has no such address: choose one of its own, or 0.0.0.0 for all of them,"
         }
         io::ErrorKind::PermissionDenied => {
-            "this user may not; choose a port from 1024 on, or a socket's path where it may write,"
+            "this user may not: choose a place that it may take (of ports, one from 1024 on)"
         }
         _ => "choose another one",
     }

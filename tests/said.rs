@@ -6,8 +6,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::sync_channel;
@@ -25,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pieces of text after which a test gives up on what should be among the first.
 const PIECES_MAX: usize = 64;
+
+/// Who owns nothing.
+const NOBODY: u32 = 65_534;
 
 /// A folder that goes with its test.
 struct Folder(PathBuf);
@@ -91,7 +95,7 @@ fn an_address_of_another_machine_is_told() {
     // 192.0.2.0/24 is kept for documentation: nobody has it.
     let said = cannot_listen(&["--listen", "192.0.2.1:9001"]);
     assert!(said.contains("subscribers.listen 192.0.2.1:9001: "), "{said}");
-    assert!(said.contains("no address of this machine; choose one that it has, or 0.0.0.0"), "{said}");
+    assert!(said.contains("this machine has no such address: choose one of its own, or 0.0.0.0"), "{said}");
 }
 
 #[test]
@@ -105,6 +109,38 @@ fn a_unix_socket_that_cannot_be_is_told() {
     let said = cannot_listen(&["--ingest-unix", nowhere.to_str().unwrap()]);
     assert!(said.contains(&format!("ingest.unix {}: No such file", nowhere.display())), "{said}");
     assert!(said.contains("choose another one by --ingest-listen or --ingest-unix"), "{said}");
+}
+
+/// The program as a user without rights runs it: root may do what others may not.
+fn unprivileged(folder: &Folder, arguments: &[&str]) -> Output {
+    if !rustix::process::geteuid().is_root() {
+        return tapecast(arguments).output().unwrap();
+    }
+    // The build may lie where nobody else can reach it.
+    let program = folder.0.join("tapecast");
+    fs::copy(env!("CARGO_BIN_EXE_tapecast"), &program).unwrap();
+    Command::new(program).args(arguments).uid(NOBODY).gid(NOBODY).stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn what_this_user_may_not_do_is_told() {
+    let folder = Folder::new("rights");
+    let (file, closed) = (folder.file("closed.jsonl", b"{}"), folder.0.join("closed"));
+    fs::create_dir(&closed).unwrap();
+    for path in [&file, &closed] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+    }
+    let socket = closed.join("feed.sock");
+    let free = ["--listen", "127.0.0.1:0", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let serve = [&["serve", "--ingest-unix", socket.to_str().unwrap()], free.as_slice()].concat();
+    let said = [&serve, ["replay", file.to_str().unwrap()].as_slice()].map(|arguments| {
+        let output = unprivileged(&folder, arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        text(&output.stderr)
+    });
+    let place = format!("ingest.unix {}: Permission denied", socket.display());
+    assert!(said[0].contains(&place) && said[0].contains("choose a place that it may take"), "{said:?}");
+    assert!(said[1].contains("Permission denied (os error 13); let this user read it"), "{said:?}");
 }
 
 /// Takes the records of one feed, until it goes.
