@@ -128,7 +128,7 @@ fn what_this_user_may_not_do_is_told() {
     let (file, closed) = (folder.file("closed.jsonl", b"{}"), folder.0.join("closed"));
     fs::create_dir(&closed).unwrap();
     for path in [&file, &closed] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
     }
     let socket = closed.join("feed.sock");
     let free = ["--listen", "127.0.0.1:0", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];

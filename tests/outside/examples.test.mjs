@@ -42,9 +42,10 @@ async function withServer(set, body) {
 }
 
 /** All records from now on, as `<channel> <payload>`, the payload's bytes as they came. */
-async function subscriber(server) {
+async function subscriber(t, server) {
   const records = [];
   const socket = new WebSocket(server.ws);
+  t.after(() => socket.close());
   const isReady = new Promise((resolve) => {
     socket.onmessage = ({ data: text }) => {
       const { op, ch } = JSON.parse(text);
@@ -54,11 +55,11 @@ async function subscriber(server) {
     };
   });
   await within(isReady, "the acknowledgement");
-  return { records, close: () => socket.close() };
+  return records;
 }
 
 /** Stands between a feed and the server. `lines` are the feed's; at the answer with this number both sides are cut off, and the feed never sees it. */
-async function proxy(address, { cutAt }) {
+async function proxy(t, address, { cutAt }) {
   const lines = [];
   let answers = 0;
   const listener = net.createServer((feed) => {
@@ -78,7 +79,8 @@ async function proxy(address, { cutAt }) {
     for (const [one, other] of [[feed, server], [server, feed]]) one.on("error", () => {}).on("close", () => other.destroy());
   });
   await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
-  return { address: `127.0.0.1:${listener.address().port}`, lines, close: () => listener.close() };
+  t.after(() => listener.close());
+  return { address: `127.0.0.1:${listener.address().port}`, lines };
 }
 
 /** The records among a feed's lines, as a subscriber sees them: each sequence of a channel once. */
@@ -99,11 +101,11 @@ async function run([command, args], env = {}) {
 }
 
 for (const [language, example] of Object.entries(feeds)) {
-  test(`${language}: what it publishes arrives once and in order, although the connection is cut`, () =>
+  test(`${language}: what it publishes arrives once and in order, although the connection is cut`, (t) =>
     withServer([EACH_OF_THEM, "ingest.token=secret"], async (server) => {
-      const { records, close } = await subscriber(server);
+      const records = await subscriber(t, server);
       // The first answer is to the greeting, the third to the second batch: that was taken, and its feed does not know.
-      const between = await proxy(server.at.ingest, { cutAt: 3 });
+      const between = await proxy(t, server.at.ingest, { cutAt: 3 });
       const { code, said } = await run(example(between.address, String(RECORDS)), { TAPECAST_TOKEN: "secret" });
       assert.equal(code, 0, said);
       assert.match(said, /reconnecting/);
@@ -112,19 +114,16 @@ for (const [language, example] of Object.entries(feeds)) {
       const expected = taken(between.lines);
       assert.equal(expected.length, RECORDS);
       assert.deepEqual(records, expected);
-      between.close();
-      close();
     }));
 
-  test(`${language}: a line that is refused is told, and the others are taken`, () =>
+  test(`${language}: a line that is refused is told, and the others are taken`, (t) =>
     withServer([EACH_OF_THEM, "ingest.payload_bytes_max=55"], async (server) => {
-      const { records, close } = await subscriber(server);
+      const records = await subscriber(t, server);
       const { code, said } = await run(example(server.at.ingest, "8"));
       assert.equal(code, 0, said);
       assert.equal(said.match(/^refused: -ERR \d+ \S+ .*$/gm)?.length, 4, said);
       await until(() => records.length >= 4, "the tickers");
       assert.deepEqual(records.map((record) => record.split(" ")[0]), ["btcusdt@ticker", "ethusdt@ticker", "btcusdt@ticker", "ethusdt@ticker"]);
-      close();
     }));
 
   test(`${language}: a wrong address and a wrong token end it with a clear message`, () =>
