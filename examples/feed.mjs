@@ -3,7 +3,7 @@
 //
 //     node examples/feed.mjs [HOST:PORT] [RECORDS]      127.0.0.1:9002, until Ctrl-C
 //
-// TAPECAST_TOKEN holds the ingest's token, where it wants one. Keep `connect`, `publish` and `main`; replace `market`.
+// TAPECAST_INGEST_TOKEN holds the ingest's token, where it wants one. Keep `connect`, `publish` and `main`; replace `market`.
 
 import { once } from "node:events";
 import net from "node:net";
@@ -36,7 +36,7 @@ async function connect(address, session) {
   // What goes wrong later is told where an answer is waited for.
   socket.on("error", () => {}).on("timeout", () => socket.destroy(new Error("no answer in 15 s")));
   const feed = { socket, answers: readline.createInterface({ input: socket })[Symbol.asyncIterator]() };
-  const token = process.env.TAPECAST_TOKEN;
+  const token = process.env.TAPECAST_INGEST_TOKEN;
   await publish(feed, [...(token ? [`AUTH ${token}\n`] : []), `SESSION ${session}\n`]);
   return feed;
 }

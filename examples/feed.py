@@ -3,7 +3,7 @@
 
     python3 examples/feed.py [HOST:PORT] [RECORDS]      127.0.0.1:9002, until Ctrl-C
 
-TAPECAST_TOKEN holds the ingest's token, where it wants one. Keep `connect`, `publish` and `main`; replace `market`.
+TAPECAST_INGEST_TOKEN holds the ingest's token, where it wants one. Keep `connect`, `publish` and `main`; replace `market`.
 """
 
 import itertools
@@ -35,7 +35,7 @@ def connect(address, session):
     host, port = address.rsplit(":", 1)
     connection = socket.create_connection((host, int(port)), timeout=15)
     feed = connection, connection.makefile("r", encoding="utf-8", newline="\n")
-    token = os.environ.get("TAPECAST_TOKEN")
+    token = os.environ.get("TAPECAST_INGEST_TOKEN")
     publish(feed, ([f"AUTH {token}\n"] if token else []) + [f"SESSION {session}\n"])
     return feed
 

@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release --example feed -- [HOST:PORT] [RECORDS]      127.0.0.1:9002, until Ctrl-C
 //!
-//! `TAPECAST_TOKEN` holds the ingest's token, where it wants one. Keep `Feed` and `main`; replace `market`. It runs on one thread, and waits
+//! `TAPECAST_INGEST_TOKEN` holds the ingest's token, where it wants one. Keep `Feed` and `main`; replace `market`. It runs on one thread, and waits
 //! for the server's answer to a batch before it sends the next: at most one batch is sent twice, and taken once.
 
 #![expect(clippy::disallowed_methods, reason = "a program by itself: it reads its environment, and sleeps")]
@@ -43,7 +43,7 @@ impl Feed {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(15)))?;
         let mut feed = Self { answers: BufReader::new(stream.try_clone()?), stream };
-        let token = std::env::var("TAPECAST_TOKEN").ok().map(|token| format!("AUTH {token}\n"));
+        let token = std::env::var("TAPECAST_INGEST_TOKEN").ok().map(|token| format!("AUTH {token}\n"));
         feed.publish(&[token.unwrap_or_default(), format!("SESSION {session}\n")])?;
         Ok(feed)
     }

@@ -106,7 +106,7 @@ for (const [language, example] of Object.entries(feeds)) {
       const records = await subscriber(t, server);
       // The first answer is to the greeting, the third to the second batch: that was taken, and its feed does not know.
       const between = await proxy(t, server.at.ingest, { cutAt: 3 });
-      const { code, said } = await run(example(between.address, String(RECORDS)), { TAPECAST_TOKEN: "secret" });
+      const { code, said } = await run(example(between.address, String(RECORDS)), { TAPECAST_INGEST_TOKEN: "secret" });
       assert.equal(code, 0, said);
       assert.match(said, /reconnecting/);
       await until(() => records.length >= RECORDS, "the records");
@@ -130,7 +130,7 @@ for (const [language, example] of Object.entries(feeds)) {
     withServer(["ingest.token=secret"], async (server) => {
       const [nobody, wrong, elsewhere] = await Promise.all([
         run(example("127.0.0.1:1", "1")),
-        run(example(server.at.ingest, "1"), { TAPECAST_TOKEN: "guess" }),
+        run(example(server.at.ingest, "1"), { TAPECAST_INGEST_TOKEN: "guess" }),
         run(example(server.at.subscribers, "1")),
       ]);
       assert.match(nobody.said, /^cannot feed.*refused.*; does a server listen for feeds there \(tapecast serve\)\?$/im);
