@@ -1,4 +1,4 @@
-//! The feed side over real sockets: replay, tail and the simulated market against small servers of the test's own.
+//! The feed side over real sockets: replay and tail against small servers of the test's own.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use tapecast::feed::{client, market, recording, replay, simulate, tail};
+use tapecast::feed::{client, recording, replay, tail};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Message, WebSocket};
 
@@ -269,116 +269,6 @@ async fn real_recordings_arrive_verbatim() {
         assert_eq!(summary.accepted, Some(expected.len() as u64), "{}", path.display());
         assert!(server.records() == expected, "{}: a payload differs", path.display());
     }
-}
-
-fn simulation(to: SocketAddr, token: Option<&str>) -> simulate::Options {
-    let market = market::Options { symbols: 2, rate: 1000, seed: 1 };
-    simulate::Options { to: to.to_string(), token: token.map(str::to_owned), market, shows_progress: false }
-}
-
-#[tokio::test]
-async fn the_simulated_market_publishes_and_comes_back() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let options = simulation(listener.local_addr().unwrap(), None);
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let server = std::thread::spawn(move || {
-        let cut_off = serve_lines(listener.accept().unwrap().0, None, 40);
-        let after = serve_lines(listener.accept().unwrap().0, None, 80);
-        stop.send(true).unwrap();
-        (cut_off, after)
-    });
-    let summary = simulate::run(options, stopped).await.unwrap();
-    let (cut_off, after) = server.join().unwrap();
-    assert_eq!(summary.accepted, None, "what the lost connection took of the last records is not known");
-    assert!(summary.sent >= (cut_off.len() + after.len()) as u64, "{summary}");
-    for (number, record) in cut_off.iter().chain(&after).enumerate() {
-        let (channel, payload) = record.split_once(' ').unwrap();
-        assert!(tapecast::channel::validate(channel).is_ok(), "{channel}");
-        assert!(serde_json::from_str::<serde_json::Value>(payload).is_ok(), "record {number}: {payload}");
-    }
-    for records in [cut_off, after] {
-        let begins = ["btcusdt", "ethusdt"].map(|symbol| format!("{symbol}@depth20"));
-        assert!(begins.iter().all(|channel| records[..8].iter().any(|record| record.starts_with(channel))));
-    }
-}
-
-#[tokio::test]
-async fn a_simulation_counts_what_was_accepted_and_refused() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let options = simulation(listener.local_addr().unwrap(), Some("secret"));
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let server = std::thread::spawn(move || {
-        let stream = listener.accept().unwrap().0;
-        let mut answers = stream.try_clone().unwrap();
-        let (mut accepted, mut lines) = (0, BufReader::new(stream).lines().map_while(Result::ok).zip(1..));
-        assert_eq!(lines.next().unwrap().0, "AUTH secret");
-        for (line, number) in lines {
-            if line == "PING" {
-                answers.write_all(format!("+PONG {accepted}\n").as_bytes()).unwrap();
-            } else if line.starts_with("eth") {
-                answers.write_all(format!("-ERR {number} invalid_channel no\n").as_bytes()).unwrap();
-            } else {
-                accepted += 1;
-            }
-            if accepted == 100 {
-                stop.send_replace(true);
-            }
-        }
-        accepted
-    });
-    let summary = simulate::run(options, stopped).await.unwrap();
-    let accepted = server.join().unwrap();
-    assert_eq!(summary.accepted, Some(accepted));
-    assert!(summary.refused > 0 && summary.sent == accepted + summary.refused, "{summary}");
-}
-
-#[tokio::test]
-async fn a_simulation_ends_where_no_server_takes_it() {
-    let (_stop, stopped) = tokio::sync::watch::channel(false);
-    let server = FeedListener::start(Some("right"), 10);
-    let error = simulate::run(simulation(server.address, Some("wrong")), stopped.clone()).await.unwrap_err();
-    assert!(error.to_string().contains("unauthorized wrong token"), "{error}");
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = simulate::run(simulation(nobody, None), stopped).await.unwrap_err();
-    assert!(error.to_string().contains("is a server running there (tapecast serve)?"), "{error}");
-}
-
-/// A server that stops reading for a while: what was due meanwhile is skipped and counted, and nothing is queued for it.
-#[tokio::test]
-async fn a_simulation_skips_what_a_slow_server_has_no_time_for() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut options = simulation(listener.local_addr().unwrap(), None);
-    options.market.rate = 20_000;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let (go_on, paused) = sync_channel::<()>(0);
-    let server = std::thread::spawn(move || {
-        let stream = listener.accept().unwrap().0;
-        let mut answers = stream.try_clone().unwrap();
-        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-        let introduced = lines.by_ref().take_while(|line| line != "PING").count();
-        answers.write_all(format!("+PONG {introduced}\n").as_bytes()).unwrap();
-        paused.recv().unwrap();
-        let mut read = 0;
-        for line in lines {
-            read += 1;
-            if read == 60_000 {
-                stop.send_replace(true);
-            }
-            if line == "PING" {
-                answers.write_all(format!("+PONG {}\n", introduced + read - 1).as_bytes()).unwrap();
-            }
-        }
-    });
-    // Socket buffers hold a moment of it; the pause is longer than that and than what a lag may be.
-    let pause = tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        tokio::task::spawn_blocking(move || go_on.send(()).unwrap()).await.unwrap();
-    });
-    let summary = simulate::run(options, stopped).await.unwrap();
-    pause.await.unwrap();
-    server.join().unwrap();
-    assert!(summary.skipped > 10_000, "{summary}");
-    assert_eq!(summary.accepted, Some(summary.sent), "what was sent arrived: {summary}");
 }
 
 /// An output that passes on what was written, each time it was written through.

@@ -142,7 +142,8 @@ impl Simulation {
             }
             self.send_due().await?;
             self.report();
-            let ahead = Duration::from_micros(self.market.due_us().saturating_sub(self.now_us()).max(TURN_US));
+            let ahead =
+                Duration::from_micros(self.market.due_us().saturating_sub(self.now_us()).max(TURN_US));
             self.client.wait(ahead.min(progress::EVERY)).await?;
         }
     }
@@ -234,7 +235,10 @@ impl Simulation {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the driver reads the clock; the market takes time as an argument")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver reads the clock; the market takes time as an argument"
+)]
 fn now() -> Instant {
     Instant::now()
 }

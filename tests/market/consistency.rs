@@ -17,10 +17,16 @@ fn read(market: &mut Market, until_us: u64, readers: &mut HashMap<String, Reader
     while let Some(Event { due_us, channel, payload }) = market.next(until_us) {
         assert!(told_us <= due_us, "times go back at {channel}");
         told_us = due_us;
-        assert!(tapecast::channel::validate(&channel).is_ok() && !payload.contains('\n'), "{channel} {payload}");
+        assert!(
+            tapecast::channel::validate(&channel).is_ok() && !payload.contains('\n'),
+            "{channel} {payload}"
+        );
         let event: Value = serde_json::from_str(&payload).unwrap();
         let (symbol, kind) = channel.split_once('@').unwrap();
-        assert!(event["s"].is_null() || event["s"].as_str().unwrap().to_lowercase() == symbol, "{channel} {payload}");
+        assert!(
+            event["s"].is_null() || event["s"].as_str().unwrap().to_lowercase() == symbol,
+            "{channel} {payload}"
+        );
         readers.entry(symbol.to_owned()).or_default().read(kind, &event);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -11,68 +11,74 @@ use rustix::process::{Pid, Signal, kill_process};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program, ended with its test.
-struct Program(Option<Child>);
+struct Program {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
 
 impl Program {
     fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tapecast"));
         let command = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(Some(command.spawn().unwrap()))
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
     }
 
-    fn first_line(&mut self) -> String {
-        // A byte at a time: what stands behind the line is left for the end.
-        let stdout = self.0.as_mut().unwrap().stdout.as_mut().unwrap();
-        let bytes = stdout.bytes().map_while(Result::ok).take_while(|byte| *byte != b'\n');
-        String::from_utf8(bytes.collect()).unwrap()
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
     }
 
-    /// Ends it as Ctrl-C does; gives what it said since.
-    fn interrupt(mut self) -> Output {
-        let child = self.0.take().unwrap();
-        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-        child.wait_with_output().unwrap()
+    /// Ends it as Ctrl-C does; gives how it ended, and what else it said on stdout and stderr.
+    fn interrupt(mut self) -> (ExitStatus, [String; 2]) {
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        let mut said = [String::new(), String::new()];
+        self.stdout.read_to_string(&mut said[0]).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut said[1]).unwrap();
+        (self.child.wait().unwrap(), said)
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        // One that has ended is killed in vain.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> String {
+/// Waits until each of these channels has had a record.
+fn wait_for_records(address: SocketAddr, channels: &[&str]) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let names = channels.join(",");
+    write!(stream, "GET /v1/sse?channels={names} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut missing = channels.to_vec();
+    for line in BufReader::new(stream).lines() {
+        let line = line.unwrap_or_else(|error| panic!("{error}; no record of {missing:?}"));
+        missing.retain(|channel| !line.contains(&format!("\"ch\":\"{channel}\"")));
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("the stream ended without {missing:?}");
 }
 
 #[test]
 fn the_demo_prints_one_line_shows_a_market_and_ends_in_order() {
     let mut demo = Program::start(&["demo", "--listen", "127.0.0.1:0"]);
-    let line = demo.first_line();
+    let line = demo.line();
     let address = line.strip_prefix("open http://").and_then(|rest| rest.strip_suffix('/'));
     let address: SocketAddr = address.unwrap_or_else(|| panic!("{line}")).parse().unwrap();
     assert!(address.ip().is_loopback());
-    let end = Instant::now() + PATIENCE;
-    let wanted = ["btcusdt@ticker", "btcusdt@depth20", "btcusdt@bookTicker", "ethusdt@ticker"];
-    loop {
-        let channels = get(address, "/v1/channels");
-        if wanted.iter().all(|channel| channels.contains(channel)) {
-            break;
-        }
-        assert!(Instant::now() < end, "no market: {channels}");
-    }
-    let output = demo.interrupt();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && output.stdout.is_empty(), "{said}");
-    assert!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
+    let channels =
+        ["btcusdt@ticker", "btcusdt@depth20", "btcusdt@bookTicker", "btcusdt@trade", "ethusdt@ticker"];
+    wait_for_records(address, &channels);
+    let (status, [stdout, stderr]) = demo.interrupt();
+    assert!(status.success() && stdout.is_empty(), "{stdout}{stderr}");
+    assert!(!stderr.contains("WARN") && !stderr.contains("ERROR"), "{stderr}");
 }
 
 #[test]
@@ -104,13 +110,15 @@ fn a_simulation_tells_what_it_did_at_its_end() {
         } else {
             accepted += 1;
         }
-        if asked == 1 && accepted > 200 && let Some(simulation) = simulation.take() {
+        if asked == 1
+            && accepted > 200
+            && let Some(simulation) = simulation.take()
+        {
             waiting = Some(std::thread::spawn(move || simulation.interrupt()));
         }
     }
-    let output = waiting.unwrap().join().unwrap();
-    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}");
+    let (status, [told, said]) = waiting.unwrap().join().unwrap();
+    assert!(status.success(), "{said}");
     let expected = format!("sent {accepted}, accepted {accepted}, refused 0, skipped 0, in ");
     assert!(told.starts_with(&expected) && told.lines().count() == 1, "{told}{said}");
 }

@@ -63,7 +63,11 @@ fn number(event: &Value, field: &str) -> u64 {
 
 impl Side {
     fn change(&mut self, (price, quantity): Level) {
-        if quantity == 0 { self.levels.remove(&price) } else { self.levels.insert(price, quantity) };
+        if quantity == 0 {
+            self.levels.remove(&price)
+        } else {
+            self.levels.insert(price, quantity)
+        };
     }
 
     /// The levels of a partial book, the best first: where this side is known, they are the same.
@@ -113,7 +117,8 @@ impl Reader {
     }
 
     fn best_prices(&mut self, event: &Value) {
-        let best = [["b", "B"], ["a", "A"]].map(|[price, quantity]| (units(&event[price]), units(&event[quantity])));
+        let best =
+            [["b", "B"], ["a", "A"]].map(|[price, quantity]| (units(&event[price]), units(&event[quantity])));
         assert!(0 < best[0].0 && best[0].0 < best[1].0 && best[0].1 > 0 && best[1].1 > 0, "{event}");
         let id = number(event, "u");
         assert!(id > self.best_id || (id == self.best_id && self.best == Some(best)), "{event}");
@@ -197,13 +202,14 @@ impl Reader {
     fn kline(&mut self, event: &Value) {
         let kline = &event["k"];
         let opens_ms = number(kline, "t");
-        assert!(opens_ms % 60_000 == 0 && number(kline, "T") == opens_ms + 59_999, "{event}");
+        assert!(opens_ms.is_multiple_of(60_000) && number(kline, "T") == opens_ms + 59_999, "{event}");
         assert!(self.opens_ms.is_none_or(|expected| expected == opens_ms), "{event}");
         assert_eq!(number(kline, "n"), self.minute.len() as u64, "{event}");
-        let ends = [self.minute.first(), self.minute.last()].map(|trade| trade.map_or(-1, |trade| trade.id as i64));
+        let ends =
+            [self.minute.first(), self.minute.last()].map(|trade| trade.map_or(-1, |trade| trade.id as i64));
         assert_eq!([kline["f"].as_i64(), kline["L"].as_i64()], ends.map(Some), "{event}");
         let prices = || self.minute.iter().map(|trade| trade.price);
-        if let (Some(open), Some(close)) = (prices().next(), prices().last()) {
+        if let (Some(open), Some(close)) = (prices().next(), prices().next_back()) {
             let four = [open, prices().max().unwrap(), prices().min().unwrap(), close];
             assert_eq!(["o", "h", "l", "c"].map(|field| units(&kline[field])), four, "{event}");
         } else if let Some((last, _)) = self.last {
@@ -235,8 +241,14 @@ impl Reader {
         {
             let [volume, quote] = ["v", "q"].map(|field| units(&event[field]) - units(&before[field]));
             assert_eq!(vec![volume, quote], sums(since), "{before}, then {event}");
-            let of = |field: &str| [units(&before[field])].into_iter().chain(since.iter().map(|trade| trade.price));
-            assert_eq!((high, low), (of("h").max().unwrap(), of("l").min().unwrap()), "{before}, then {event}");
+            let of = |field: &str| {
+                [units(&before[field])].into_iter().chain(since.iter().map(|trade| trade.price))
+            };
+            assert_eq!(
+                (high, low),
+                (of("h").max().unwrap(), of("l").min().unwrap()),
+                "{before}, then {event}"
+            );
             self.checked("tickers sum trades up");
         }
         self.day = Some((event.clone(), Vec::new()));

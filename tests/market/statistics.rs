@@ -96,7 +96,14 @@ fn independent_arrivals_are_refused() {
     }
     let measured = stream.measure();
     let refused = measured.out_of_bounds();
-    for name in ["dispersion in 1 ms", "dispersion in 100 ms", "memory after 100 ms", "peak in 1 s", "peak in 10 ms", "run, longest"] {
+    for name in [
+        "dispersion in 1 ms",
+        "dispersion in 100 ms",
+        "memory after 100 ms",
+        "peak in 1 s",
+        "peak in 10 ms",
+        "run, longest",
+    ] {
         assert!(refused.contains(&name), "{name} takes independent arrivals for a market\n{measured}");
     }
     assert!(refused.contains(&"correlation of sources, least"), "{measured}");
@@ -105,7 +112,8 @@ fn independent_arrivals_are_refused() {
 /// The yardstick itself: what it was made from is within its bounds.
 #[test]
 fn the_recording_is_within_the_bounds() {
-    let data = std::env::var_os("TAPECAST_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
+    let data =
+        std::env::var_os("TAPECAST_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
     let Ok(file) = File::open(data.join("binance_6inst_20240808.jsonl.gz")) else { return };
     let mut feed = Feed::default();
     for line in BufReader::new(GzDecoder::new(file)).lines() {
@@ -161,7 +169,11 @@ fn symbols_have_their_shares_of_a_market_of_any_rate() {
     let share = |top: usize| counts[..top].iter().sum::<f64>() / counts.iter().sum::<f64>();
     for top in [1, 10, 100] {
         let law = (1..=top).map(weight).sum::<f64>() / (1..=300).map(weight).sum::<f64>();
-        assert!((share(top) / law - 1.0).abs() < 0.25, "seed 5: the first {top} have {}, by law {law}", share(top));
+        assert!(
+            (share(top) / law - 1.0).abs() < 0.25,
+            "seed 5: the first {top} have {}, by law {law}",
+            share(top)
+        );
     }
     let mean = feed.stream.mean_per_second();
     assert!((mean / 3000.0 - 1.0).abs() < 0.4, "seed 5: {mean} messages a second in twenty seconds");

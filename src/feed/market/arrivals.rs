@@ -12,7 +12,7 @@ const STEP_US: f64 = 1000.0;
 
 /// The wandering levels: how long each remembers, and its variance.
 const FAST: (f64, f64) = (80_000.0, 1.10);
-const SLOW: (f64, f64) = (700_000.0, 0.55);
+const SLOW: (f64, f64) = (700_000.0, 0.50);
 
 /// The intensity below which a market never falls, as a part of its mean.
 const FLOOR: f64 = 0.20;
@@ -20,7 +20,7 @@ const FLOOR: f64 = 0.20;
 const CEILING: f64 = 40.0;
 
 /// The mean length of a run is one and `RUN_GROWTH` times the intensity to the power of `RUN_POWER`.
-const RUN_GROWTH: f64 = 2.3;
+const RUN_GROWTH: f64 = 1.8;
 const RUN_POWER: f64 = 1.2;
 /// Some runs are long ones: how many, and how much longer.
 const LONG_SHARE: f64 = 0.15;
@@ -29,7 +29,7 @@ const LONG_FACTOR: f64 = 3.0;
 const RUN_MAX: u64 = 600;
 
 /// Time between two messages of a run: its median, how far the logarithm spreads, and its bound, below which messages count as back to back.
-const GAP_US: f64 = 9.0;
+const GAP_US: f64 = 12.0;
 const GAP_SPREAD: f64 = 1.8;
 const GAP_US_MAX: f64 = 950.0;
 

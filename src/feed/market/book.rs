@@ -67,7 +67,14 @@ struct Ladder {
 }
 
 impl Book {
-    pub(super) fn new(price: u64, tick: u64, lot: u64, step: u64, update_id: u64, chance: &mut Chance) -> Self {
+    pub(super) fn new(
+        price: u64,
+        tick: u64,
+        lot: u64,
+        step: u64,
+        update_id: u64,
+        chance: &mut Chance,
+    ) -> Self {
         let gap = 1 + price / tick / 200_000;
         let (bids, asks) = (Ladder::new(Side::Bids), Ladder::new(Side::Asks));
         let mut book = Self { tick, gap, lot, step, bids, asks, update_id, told_id: update_id };
@@ -128,7 +135,8 @@ impl Book {
             let levels = self.ladder(side).levels.len();
             // One behind the best; orders come and go mostly close to it.
             let near = (chance.below(levels as u64 - 1)).min(chance.below(levels as u64 - 1)) as usize;
-            let (deepest, price) = (self.ladder(side).levels[0].price, self.ladder(side).levels[levels - 2 - near].price);
+            let (deepest, price) =
+                (self.ladder(side).levels[0].price, self.ladder(side).levels[levels - 2 - near].price);
             match chance.below(8) {
                 0..4 if levels <= LEVELS => self.fill(side, chance),
                 // What the price has left behind goes too.
@@ -185,7 +193,8 @@ impl Book {
         while self.ladder(side).levels.len() < levels {
             let Some(last) = self.ladder(side).levels.first() else { return };
             let behind = (1 + chance.below(2 * self.gap)) * self.tick;
-            let price = if side == Side::Bids { last.price.saturating_sub(behind) } else { last.price + behind };
+            let price =
+                if side == Side::Bids { last.price.saturating_sub(behind) } else { last.price + behind };
             if price == 0 {
                 return;
             }
@@ -253,5 +262,62 @@ impl Ladder {
         }
         let now = |price| Level { price, quantity: self.quantity(price).unwrap_or(0) };
         changed.into_iter().map(now).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a reader makes of the diffs.
+    fn apply(levels: &mut Vec<Level>, changes: Vec<Level>, side: Side) {
+        for change in changes {
+            levels.retain(|level| level.price != change.price);
+            if change.quantity > 0 {
+                levels.push(change);
+            }
+        }
+        levels.sort_by_key(|level| level.price);
+        if side == Side::Bids {
+            levels.reverse();
+        }
+    }
+
+    #[test]
+    fn diffs_tell_the_whole_book_however_far_the_price_goes() {
+        let (tick, price, mut chance) = (100, 1_000_000_u64, Chance::new(9));
+        let mut book = Book::new(price, tick, 50_000, 1000, 7, &mut chance);
+        let mut seen = [Side::Bids, Side::Asks].map(|side| book.top(side, usize::MAX).collect::<Vec<_>>());
+        let (mut anchor, mut told_id) = (price, book.update_id());
+        for turn in 0..3000 {
+            // Up and down by a tenth, in steps and in jumps of a hundred ticks.
+            anchor = (anchor + chance.below(21) * tick).max(10 * tick) - 10 * tick;
+            anchor = if turn % 500 == 0 { anchor + 100 * tick } else { anchor }
+                .clamp(price * 9 / 10, price * 11 / 10);
+            match chance.below(5) {
+                0 => drop(book.take(Side::any(&mut chance), chance.below(4_000_000), &mut chance)),
+                1 => book.churn(chance.below(40) as usize, &mut chance),
+                _ => book.quote(anchor, &mut chance),
+            }
+            assert!(book.best(Side::Bids).price < book.best(Side::Asks).price, "seed 9, turn {turn}");
+            if book.changes() == 0 || chance.below(3) > 0 {
+                continue;
+            }
+            let Diff { first_id, last_id, bids, asks } = book.diff();
+            assert_eq!(first_id, std::mem::replace(&mut told_id, last_id) + 1, "seed 9, turn {turn}");
+            for ((seen, changes), side) in seen.iter_mut().zip([bids, asks]).zip([Side::Bids, Side::Asks]) {
+                apply(seen, changes, side);
+                assert_eq!(
+                    *seen,
+                    book.top(side, usize::MAX).collect::<Vec<_>>(),
+                    "seed 9, turn {turn}, {side:?}"
+                );
+                assert!(
+                    (LEVELS_MIN..2 * LEVELS).contains(&seen.len()),
+                    "seed 9, turn {turn}: {}",
+                    seen.len()
+                );
+            }
+        }
     }
 }

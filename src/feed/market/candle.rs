@@ -154,9 +154,17 @@ impl Day {
     }
 
     /// The ticker's fields over the last day; `best_prices` writes those of the book.
-    pub(super) fn ticker(&mut self, name: &str, now_ms: u64, best_prices: impl Fn(Object) -> Object) -> String {
+    pub(super) fn ticker(
+        &mut self,
+        name: &str,
+        now_ms: u64,
+        best_prices: impl Fn(Object) -> Object,
+    ) -> String {
         self.turn(now_ms);
-        let mut sum = Candle::new(self.ended.front().map_or(self.running.open_ms, |first| first.open_ms), self.last.price);
+        let mut sum = Candle::new(
+            self.ended.front().map_or(self.running.open_ms, |first| first.open_ms),
+            self.last.price,
+        );
         self.ended.iter().chain([&self.running]).for_each(|candle| sum.join(candle));
         let moved = sum.close as i64 - sum.open as i64;
         let average = sum.quote * u128::from(ONE) / sum.volume.max(1);
@@ -193,7 +201,8 @@ impl Day {
         self.ended.push_back(std::mem::replace(&mut self.running, Candle::new(hour, self.last.price)));
         while self.ended.front().is_some_and(|first| first.open_ms + HOURS * HOUR_MS < hour) {
             let gone = self.ended.pop_front();
-            self.price_before = gone.filter(|gone| gone.trades > 0).map_or(self.price_before, |gone| gone.close);
+            self.price_before =
+                gone.filter(|gone| gone.trades > 0).map_or(self.price_before, |gone| gone.close);
         }
     }
 }
@@ -218,5 +227,49 @@ fn past_hour(open_ms: u64, last: Level, tick: u64, trades: u64, chance: &mut Cha
         quote: middle * volume / u128::from(ONE),
         trades,
         ..Candle::new(open_ms, last.price)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn hours_of_a_day_ago_leave_the_ticker_and_no_other_trade_does() {
+        let (start_ms, tick, mut chance) = (1_723_161_254_000, ONE / 100, Chance::new(4));
+        let first = Level { price: 100 * ONE, quantity: ONE };
+        let mut day = Day::behind(start_ms, first, tick, 50, 1_000_000, &mut chance);
+        let mut trades = Vec::new();
+        for number in 0..1000 {
+            // A trade each four to eight minutes, over four days.
+            let now_ms = start_ms + number * 6 * MINUTE_MS + chance.below(2 * MINUTE_MS);
+            let price = 100 * ONE + chance.below(1000) * tick;
+            let trade = Level { price, quantity: (1 + chance.below(50)) * ONE };
+            day.take(trade, 1_000_000 + number, number % 3 == 0, now_ms);
+            trades.push((now_ms, trade));
+            let ticker: Value = serde_json::from_str(&day.ticker("AB", now_ms, |event| event)).unwrap();
+            let opens_ms = ticker["O"].as_u64().unwrap();
+            assert_eq!(
+                opens_ms,
+                now_ms / HOUR_MS * HOUR_MS - HOURS * HOUR_MS,
+                "a whole day and the running hour"
+            );
+            if opens_ms < start_ms {
+                continue;
+            }
+            let within = || trades.iter().filter(|(at_ms, _)| *at_ms >= opens_ms).map(|(_, trade)| trade);
+            assert_eq!(ticker["n"], within().count());
+            let volume: u64 = within().map(|trade| trade.quantity).sum();
+            assert_eq!(ticker["v"], decimal(volume).to_string());
+            let ends = [within().next(), within().max_by_key(|t| t.price), within().min_by_key(|t| t.price)];
+            let [open, high, low] = ends.map(|trade| decimal(trade.unwrap().price).to_string());
+            assert_eq!([&ticker["o"], &ticker["h"], &ticker["l"]], [&open, &high, &low]);
+            let before = trades.iter().rfind(|(at_ms, _)| *at_ms < opens_ms);
+            if let Some((_, before)) = before {
+                assert_eq!(ticker["x"], decimal(before.price).to_string());
+            }
+        }
     }
 }

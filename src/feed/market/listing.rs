@@ -79,7 +79,10 @@ pub(super) fn listings(symbols: usize) -> impl Iterator<Item = Listing> {
     let known = KNOWN.iter().map(|(coin, ticks, decimals)| ((*coin).to_owned(), *ticks, *decimals));
     let coined = (0..).map(|number| (coin(number), 10_000 + number * 7919 % 90_000, 2 + (number % 6) as u32));
     let listed = known.chain(coined.filter(|(coin, ..)| !KNOWN.iter().any(|(known, ..)| known == coin)));
-    (1..).zip(listed).take(symbols).map(|(rank, (coin, ticks, decimals))| listing(rank, &coin, ticks, decimals))
+    (1..)
+        .zip(listed)
+        .take(symbols)
+        .map(|(rank, (coin, ticks, decimals))| listing(rank, &coin, ticks, decimals))
 }
 
 fn listing(rank: u32, coin: &str, ticks: u64, decimals: u32) -> Listing {

@@ -43,9 +43,14 @@ pub(super) enum Task {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Action {
     /// An order that trades at once: how often, and the length of the run that it sets off, or 1.
-    Order { trades: u64, run: u64 },
+    Order {
+        trades: u64,
+        run: u64,
+    },
     Quote,
-    Depth { levels: u64 },
+    Depth {
+        levels: u64,
+    },
 }
 
 impl Action {
