@@ -9,7 +9,6 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::client::{self, BATCH_BYTES, Client};
@@ -62,16 +61,15 @@ pub enum Error {
     AllRefused(u64, String),
 }
 
-/// Publishes the market until `shutdown` says true. A connection that breaks later is tried again.
+/// Publishes the market until `stop`. A connection that breaks later is tried again.
 ///
 /// # Errors
 /// The first connection failed, or everything was refused.
-pub async fn run(options: Options, mut shutdown: watch::Receiver<bool>) -> Result<Summary, Error> {
+pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<Summary, Error> {
     let client = Client::connect(&options.to, options.token.as_deref()).await.map_err(Error::Connection)?;
     let mut simulation = Simulation::new(options, client);
     tokio::select! {
-        // A sender that is gone can never say more: that is an end too.
-        _ = shutdown.wait_for(|stop| *stop) => {}
+        () = stop => {}
         error = simulation.publish_for_ever() => return Err(error),
     }
     simulation.settle().await;

@@ -100,3 +100,24 @@ fn a_skipped_time_is_counted_and_nothing_of_it_is_made() {
     let told: Vec<_> = std::iter::from_fn(|| market.next(START_US + 30 * SECOND_US)).collect();
     assert!(told.is_empty(), "seed 3: {told:?}");
 }
+
+/// Prices wander as they do on an exchange, each in its own way; nothing carries them off.
+#[test]
+fn prices_wander_and_do_not_run_away() {
+    let mut market = Market::new(&Options { symbols: 20, rate: 60, seed: 6 }, START_US);
+    let mut bids = HashMap::<String, Vec<f64>>::new();
+    while let Some(event) = market.next(START_US + 600 * SECOND_US) {
+        if event.channel.ends_with("@bookTicker") {
+            let best: Value = serde_json::from_str(&event.payload).unwrap();
+            bids.entry(event.channel).or_default().push(best["b"].as_str().unwrap().parse().unwrap());
+        }
+    }
+    let changes: Vec<f64> = bids.values().map(|bids| bids[bids.len() - 1] / bids[0] - 1.0).collect();
+    assert!(changes.iter().all(|change| change.abs() < 0.03), "seed 6, ten minutes: {changes:?}");
+    assert!(changes.iter().any(|change| change.abs() > 0.001), "seed 6, ten minutes: {changes:?}");
+    let ranges = bids.values().map(|bids| {
+        let most = bids.iter().copied().fold(0.0, f64::max);
+        most / bids.iter().copied().fold(f64::MAX, f64::min) - 1.0
+    });
+    assert!(ranges.into_iter().all(|range| range > 0.0005), "seed 6: a price that stands still");
+}

@@ -39,6 +39,11 @@ fn options(to: SocketAddr, rate: u32, token: Option<&str>) -> Options {
     Options { to: to.to_string(), token: token.map(str::to_owned), market, shows_progress: false }
 }
 
+/// Until a listener has seen enough.
+async fn until(mut seen: watch::Receiver<bool>) {
+    let _ = seen.wait_for(|seen| *seen).await;
+}
+
 fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -59,7 +64,7 @@ async fn a_connection_that_breaks_is_made_anew_and_begins_with_how_the_market_st
         });
         [before, after]
     });
-    let summary = simulate::run(options(address, 1000, None), stopped).await.unwrap();
+    let summary = simulate::run(options(address, 1000, None), until(stopped)).await.unwrap();
     assert_eq!(summary.accepted, None, "what the lost connection took of the last records is not known");
     for records in server.join().unwrap() {
         for (number, record) in records.iter().enumerate() {
@@ -87,7 +92,7 @@ async fn what_was_accepted_and_what_was_refused_is_counted() {
             if line.starts_with("eth") { Answer::Refuse } else { Answer::Take }
         })
     });
-    let summary = simulate::run(options(address, 1000, Some("secret")), stopped).await.unwrap();
+    let summary = simulate::run(options(address, 1000, Some("secret")), until(stopped)).await.unwrap();
     // The token's line is taken as well.
     let taken = server.join().unwrap();
     assert_eq!((taken[0].as_str(), summary.accepted), ("AUTH secret", Some(taken.len() as u64)));
@@ -107,7 +112,7 @@ async fn a_market_that_is_refused_whole_says_why() {
             Answer::Refuse
         })
     });
-    let error = simulate::run(options(address, 1000, None), stopped).await.unwrap_err().to_string();
+    let error = simulate::run(options(address, 1000, None), until(stopped)).await.unwrap_err().to_string();
     assert!(error.starts_with("the server refused all") && error.contains("1 invalid_channel no"), "{error}");
     assert!(server.join().unwrap().is_empty());
 }
@@ -122,10 +127,11 @@ async fn it_ends_where_no_server_takes_it() {
         stream.write_all(b"-ERR 1 unauthorized wrong token\n").unwrap();
         line
     });
-    let error = simulate::run(options(address, 1000, Some("wrong")), stopped.clone()).await.unwrap_err();
+    let error =
+        simulate::run(options(address, 1000, Some("wrong")), until(stopped.clone())).await.unwrap_err();
     assert!(error.to_string().contains("unauthorized wrong token"), "{error}");
     assert_eq!(server.join().unwrap(), "AUTH wrong\n");
-    let error = simulate::run(options(address, 1000, None), stopped).await.unwrap_err();
+    let error = simulate::run(options(address, 1000, None), until(stopped)).await.unwrap_err();
     assert!(error.to_string().contains("is a server running there (tapecast serve)?"), "{error}");
 }
 
@@ -148,7 +154,7 @@ async fn what_a_slow_server_has_no_time_for_is_skipped() {
             Answer::Take
         })
     });
-    let summary = simulate::run(options(address, 50_000, None), stopped).await.unwrap();
+    let summary = simulate::run(options(address, 50_000, None), until(stopped)).await.unwrap();
     drop(pauses);
     assert_eq!(summary.accepted, Some(summary.sent), "what was sent arrived: {summary}");
     assert_eq!(server.join().unwrap().len() as u64, summary.sent);

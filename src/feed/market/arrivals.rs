@@ -16,8 +16,8 @@ const SLOW: (f64, f64) = (700_000.0, 0.50);
 
 /// The intensity below which a market never falls, as a part of its mean.
 const FLOOR: f64 = 0.20;
-/// It never rises above so many times its mean: such a second comes about once a day.
-const CEILING: f64 = 40.0;
+/// It never rises above so many times its mean, about what the busiest tenth of a second of the recording had: an exchange has its limit too.
+const CEILING: f64 = 25.0;
 
 /// The mean length of a run is one and `RUN_GROWTH` times the intensity to the power of `RUN_POWER`.
 const RUN_GROWTH: f64 = 1.8;

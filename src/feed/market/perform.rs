@@ -2,6 +2,7 @@
 //!
 //! Pure. Invariant: an event is told as soon as what it tells of has happened, so that events of one symbol stand in its order.
 
+use super::book::Side;
 use super::candle::MINUTE_MS;
 use super::plan::{Action, Task, Work};
 use super::symbol::{CHANGES_MAX, Kind};
@@ -52,7 +53,8 @@ impl Market {
     fn order(&mut self, at: usize, trades: u64, run: u64) {
         let force = 1 + run.min(RUN_FORCE) as i64 / 8;
         let Listed { symbol, impact, kline, .. } = &mut self.symbols[at];
-        let side = symbol.taken_side(self.index, &mut self.chance);
+        // Either side alike: orders that went where the price goes would carry it off for good.
+        let side = Side::any(&mut self.chance);
         let pushed = symbol.push(side, force * *impact);
         self.index = (self.index + pushed * force * self.index_impact).clamp(-INDEX_MAX, INDEX_MAX);
         let kline_us = kline.plan(self.now_us, KLINE_US);

@@ -84,14 +84,7 @@ impl Symbol {
         format!("{}@{}", self.lower, kind.name())
     }
 
-    /// From which side the next order takes. Three in five go where the price is drawn to: trades lead, quotes follow.
-    pub(super) fn taken_side(&self, index: i64, chance: &mut Chance) -> Side {
-        let (bid, ask) = (self.book.best(Side::Bids).price, self.book.best(Side::Asks).price);
-        let side = if self.anchor(index) > u64::midpoint(bid, ask) { Side::Asks } else { Side::Bids };
-        if chance.below(5) < 3 { side } else { Side::any(chance) }
-    }
-
-    /// An order pushes the symbol's own value, by parts of 10^9; gives which way.
+    /// An order pushes the symbol's own value, by parts of 10^9; gives which way. Quotes follow.
     pub(super) fn push(&mut self, taken: Side, impact: i64) -> i64 {
         let pushed = if taken == Side::Asks { 1 } else { -1 };
         self.own = (self.own + pushed * impact - self.own / BACK_PART).clamp(-OWN_MAX, OWN_MAX);
