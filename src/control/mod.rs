@@ -47,7 +47,8 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(serve) => commands::serve(&serve),
-        Command::Demo => commands::demo(),
+        Command::Demo(demo) => commands::demo(&demo),
+        Command::Simulate(simulate) => commands::simulate(simulate),
         Command::Replay(replay) => commands::replay(replay),
         Command::Tail(tail) => commands::tail(tail),
         Command::Check { file } => commands::check(&file),
