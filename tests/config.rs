@@ -27,7 +27,17 @@ impl Drop for File {
 }
 
 fn tapecast(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tapecast")).args(arguments).output().unwrap()
+    tapecast_in(&[], arguments)
+}
+
+/// Runs it in an environment that holds nothing else.
+fn tapecast_in(environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tapecast"));
+    command.env_clear().envs(environment.iter().copied()).args(arguments).output().unwrap()
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
 }
 
 /// What `serve` says on stderr before it ends with 2.
@@ -115,17 +125,26 @@ fn check_says_ok_to_every_key_there_is() {
 fn check_names_the_line_of_each_problem() {
     let file = File::new(
         "wrong",
-        "shards = \"two\"\n[ring]\nbyte = 4096\n\n[limits]\nchannels = -1\nhead_timeout = \"10\"\n[rings]\nx = 1\n",
+        "shards = \"two\"\n[ring]\nbyte = 4096\n\n[limits]\nchannels = -1\nhead_timeout = \"10\"\nbytes_max = 5\n\
+         head_bytes = 1\n[rings]\nx = 1\n[heartbeat]\nping_every = 20s\n[dialect]\non_gap = \"skp\"\n[limits]\n",
     );
     let (said, code) = checked(&file);
     assert_eq!(code, Some(2));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let first =
+        format!("1: shards: \"two\" cannot be; write a whole number, not negative (default: {cores})");
     let expected = [
-        "1: shards: invalid type: string \"two\", expected a whole number, not negative, below 2^64",
-        "3: ring.byte: unknown field `byte`, expected `bytes` or `channels_max`",
-        "6: limits.channels: invalid value: integer `-1`, expected a whole number, not negative, below 2^32",
-        "7: limits.head_timeout: invalid value: string \"10\", expected a time with its unit, as \"20s\", \"500ms\" or \"7d\"",
-        "9: rings.x: unknown field `rings`, expected one of `subscribers`, `ingest`, `admin`, `ring`, `channel`, \
-         `feed`, `limits`, `outbox`, `resume`, `dialect`, `heartbeat`, `socket`, `shutdown`, `shard`, `shards`, `delivery`",
+        first.as_str(),
+        "3: ring.byte: no such key; did you mean ring.bytes?",
+        "6: limits.channels: -1 cannot be; write a whole number, not negative, below 2^32 (default: 1024)",
+        "7: limits.head_timeout: \"10\" cannot be; write a time with its unit, as \"20s\", \"500ms\" or \"7d\" \
+         (default: \"10s\")",
+        "8: limits.bytes_max: no such key; did you mean outbox.bytes_max?",
+        "9: limits.head_bytes: 1 cannot be; write a number from 8192 to 1048576",
+        "11: rings.x: no such section; did you mean [ring]?",
+        "13: heartbeat.ping_every: text stands in quotes; write ping_every = \"20s\"",
+        "15: dialect.on_gap: \"skp\" cannot be; write \"close\" or \"skip\"; did you mean \"skip\"? (default: \"close\")",
+        "16: not TOML: limits stands here for the second time; keep one of the two",
     ];
     let expected: Vec<_> = expected.iter().map(|line| format!("{}:{line}", file.path())).collect();
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
@@ -133,8 +152,18 @@ fn check_names_the_line_of_each_problem() {
 
 #[test]
 fn check_names_the_line_of_what_is_not_toml_or_contradicts_itself() {
-    let (said, code) = checked(&File::new("syntax", "shards = 1\nring.bytes = = 5\n"));
-    assert!(said.contains(".toml:2: not TOML: ") && code == Some(2), "{said}");
+    let file = File::new("syntax", "shards = 1\n[ring\nbytes = 5\n[ingest]\nlisten = none\nport\n");
+    let (said, code) = checked(&file);
+    let expected = [
+        "2: not TOML: unclosed table, expected `]`",
+        "5: ingest.listen: text stands in quotes; write listen = \"none\"",
+        "6: not TOML: key with no value, expected `=`",
+    ];
+    let expected: Vec<_> = expected.iter().map(|line| format!("{}:{line}", file.path())).collect();
+    assert_eq!(
+        (said.lines().collect::<Vec<_>>(), code),
+        (expected.iter().map(String::as_str).collect(), Some(2))
+    );
 
     let file = File::new("sizes", "[ingest]\n\n[ring]\nbytes = 65536\n[heartbeat]\npong_timeout = \"20s\"\n");
     let (said, code) = checked(&file);
@@ -145,16 +174,24 @@ fn check_names_the_line_of_what_is_not_toml_or_contradicts_itself() {
 }
 
 #[test]
-fn check_names_the_line_of_a_rule_that_contradicts_itself() {
-    let rules = "[[delivery]]\nkind = \"kline*\"\ndelivery = \"latest\"\nslow = \"gap\"\n";
-    let (said, code) =
-        checked(&File::new("rules", &format!("shards = 1\n{rules}[shutdown]\ndrain = \"2h\"\n")));
+fn check_names_the_line_of_each_rule_that_cannot_be() {
+    let contradicts = "[[delivery]]\nkind = \"kline*\"\ndelivery = \"latest\"\nslow = \"gap\"\n";
+    let misspelt = "[[delivery]]\nkind = \"arr\"\nmerge = \"binance-aray\"\ndelivry = \"every\"\n";
+    let (said, code) = checked(&File::new(
+        "rules",
+        &format!("shards = 1\n{contradicts}{misspelt}[shutdown]\ndrain = \"2h\"\n"),
+    ));
     let lines: Vec<_> = said.lines().collect();
-    assert_eq!((lines.len(), code), (1, Some(2)), "{said}");
-    assert!(
-        lines[0].contains(".toml:2: delivery: \"kline*\": with delivery = \"latest\" no queue grows"),
-        "{said}"
-    );
+    assert_eq!((lines.len(), code), (4, Some(2)), "{said}");
+    for (line, part) in lines.iter().zip([
+        ".toml:2: delivery: \"kline*\": with delivery = \"latest\" no queue grows",
+        ".toml:8: delivery: \"arr\": merge = \"binance-aray\" cannot be; ",
+        ".toml:9: delivery: \"arr\": \"delivry\" is no key of a rule; did you mean delivery?",
+        ".toml:11: shutdown.drain: an end that takes 2h cannot be",
+    ]) {
+        assert!(line.contains(part), "{line}");
+    }
+    assert!(lines[1].ends_with("did you mean \"binance-array\"?"), "{said}");
 
     let (said, _) =
         checked(&File::new("drain", "[shutdown]\ndrain = \"2h\"\n[resume]\nrecords_max = 2_000_000\n"));
@@ -196,8 +233,11 @@ fn set_weighs_more_than_the_file_and_a_flag_more_than_set() {
 #[test]
 fn set_is_refused_with_the_key_and_what_is_expected() {
     assert!(refused(&["--set", "ring.bytes"]).contains("write --set KEY=VALUE"));
-    assert!(refused(&["--set", "ring.byte=1"]).contains("--set: ring.byte: unknown field `byte`"));
-    assert!(refused(&["--set", "delivery=newest"]).contains("expected \"every\", \"latest\", or rules"));
+    assert!(
+        refused(&["--set", "ring.byte=1"])
+            .contains("--set: ring.byte: no such key; did you mean ring.bytes?")
+    );
+    assert!(refused(&["--set", "delivery=newest"]).contains("write \"every\", \"latest\", or rules"));
     let said =
         refused(&["--set", r#"delivery=[{ kind = "depth", delivery = "latest", merge = "binance-depth" }]"#]);
     assert!(
@@ -216,16 +256,121 @@ fn a_wrong_command_line_exits_with_2_and_help_with_0() {
     for arguments in [&["--help"][..], &["serve", "--help"], &["--version"]] {
         assert_eq!(tapecast(arguments).status.code(), Some(0), "{arguments:?}");
     }
+    let help = text(tapecast(&["serve", "--help"]).stdout);
+    for part in ["TAPECAST_RING_BYTES", "TAPECAST_CONFIG", "docs/tapecast.example.toml", "tapecast check"] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
 }
 
 #[test]
 fn a_wrong_log_filter_is_refused() {
-    let serve = Command::new(env!("CARGO_BIN_EXE_tapecast"))
-        .args(["check", "x"])
-        .env("TAPECAST_LOG", "a=b=c")
-        .output();
-    let output = serve.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
+    let output = tapecast_in(&[("TAPECAST_LOG", "a=b=c")], &["check", "x"]);
+    let code = output.status.code();
+    let said = text(output.stderr);
+    assert_eq!(code, Some(2), "{said}");
     assert!(said.starts_with("tapecast: TAPECAST_LOG: "), "{said}");
+}
+
+/// What `serve --print-config` prints, and what it says beside that.
+fn printed(environment: &[(&str, &str)], arguments: &[&str]) -> (String, String) {
+    let output = tapecast_in(environment, &[&["serve", "--print-config"], arguments].concat());
+    let (code, stdout, stderr) = (output.status.code(), text(output.stdout), text(output.stderr));
+    assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
+    (stdout, stderr)
+}
+
+/// TOML without its comments: what the layers made of each key, not where it came from.
+fn values(printed: &str) -> toml::Table {
+    printed.parse().unwrap()
+}
+
+#[test]
+fn print_config_names_where_each_value_comes_from_and_can_be_read_again() {
+    let file = File::new("layers", "[ring]\n\nbytes = 67108864\n[limits]\nchannels = 1\npatterns = 1\n");
+    let environment = [
+        ("TAPECAST_CONFIG", file.path()),
+        ("TAPECAST_LIMITS_CHANNELS", "2"),
+        ("TAPECAST_LIMITS_PATTERNS", "2"),
+        ("TAPECAST_INGEST_TOKEN", "hunter2"),
+    ];
+    let (stdout, stderr) = printed(&environment, &["--set", "limits.patterns=3", "--listen", "127.0.0.1:0"]);
+    assert!(stderr.is_empty(), "{stderr}");
+    for line in [
+        &format!("bytes = 67108864 # {}:3", file.path()),
+        "channels = 2 # TAPECAST_LIMITS_CHANNELS",
+        "patterns = 3 # --set",
+        "listen = \"127.0.0.1:0\" # --listen",
+        "listen = \"127.0.0.1:9003\" # default",
+        "# token is set, not shown (TAPECAST_INGEST_TOKEN)",
+        "# unix is not set",
+    ] {
+        assert!(stdout.lines().any(|printed| printed == line), "{line}: {stdout}");
+    }
+    assert!(!stdout.contains("hunter2"), "{stdout}");
+
+    let again = File::new("again", &stdout);
+    assert_eq!(checked(&again), ("ok\n".to_owned(), Some(0)));
+    // A file that is named on the command line is the only one.
+    let (twice, _) = printed(&[("TAPECAST_CONFIG", "/no/such/file")], &["--config", again.path()]);
+    assert_eq!(values(&twice), values(&stdout));
+    let wrong = tapecast(&["serve", "--print-config", "--set", "ring.byte=1"]);
+    assert_eq!((wrong.status.code(), wrong.stdout.is_empty()), (Some(2), true));
+}
+
+#[test]
+fn a_variable_that_is_no_key_is_told_and_one_that_is_wrong_ends_the_start() {
+    let environment = [("TAPECAST_SERVICE_HOST", "10.0.0.1"), ("TAPECAST_RING_BITES", "1")];
+    let (stdout, stderr) = printed(&environment, &[]);
+    assert_eq!(values(&stdout), values(&printed(&[], &[]).0));
+    let lines: Vec<_> = stderr.lines().collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("WARN")), "{stderr}");
+    assert!(lines[0].contains("did you mean TAPECAST_RING_BYTES?"), "{stderr}");
+    assert!(lines[1].contains("TAPECAST_SERVICE_HOST stands for no key and is passed over"), "{stderr}");
+
+    let output = tapecast_in(&[("TAPECAST_RING_BYTES", "1e9")], &["serve"]);
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(2), true));
+    let said = text(output.stderr);
+    assert!(
+        said.starts_with("tapecast: TAPECAST_RING_BYTES: ring.bytes: 1000000000.0 cannot be; write a whole"),
+        "{said}"
+    );
+}
+
+#[test]
+fn check_judges_the_file_whatever_the_environment_says() {
+    let file = File::new("alone", "shards = 2\n");
+    let environment = [("TAPECAST_SHARDS", "many"), ("TAPECAST_CONFIG", "/no/such/file")];
+    let output = tapecast_in(&environment, &["check", file.path()]);
+    assert_eq!(
+        (output.status.code(), text(output.stdout), text(output.stderr)),
+        (Some(0), "ok\n".into(), "".into())
+    );
+}
+
+#[test]
+fn the_example_is_taken_as_it_is_and_with_every_line_in_force() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tapecast.example.toml");
+    let output = tapecast(&["check", path]);
+    assert_eq!((output.status.code(), text(output.stdout)), (Some(0), "ok\n".to_owned()));
+    let example = std::fs::read_to_string(path).unwrap();
+    let whole = uncommented(&example);
+    assert_eq!(checked(&File::new("example", &whole)), ("ok\n".to_owned(), Some(0)));
+    assert!(values(&whole)["ring"]["bytes"].is_integer(), "lines were put in force");
+}
+
+/// The example with each `# key = value` in force, lists over several lines included.
+fn uncommented(example: &str) -> String {
+    let is_key = |line: &str| {
+        line.split_once(" = ")
+            .is_some_and(|(key, _)| key.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()))
+    };
+    let mut in_list = false;
+    let lines = example.lines().map(|line| match line.strip_prefix("# ") {
+        Some(inner) if in_list || is_key(inner) => {
+            in_list = if in_list { inner != "]" } else { inner.ends_with('[') };
+            inner
+        }
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }

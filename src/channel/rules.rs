@@ -85,6 +85,11 @@ impl DeliveryRules {
         Self::new([("*".into(), Rule::new(delivery))])
     }
 
+    /// The rules as they were written, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Rule)> {
+        self.0.iter().map(|(kind, rule)| (kind.as_ref(), *rule))
+    }
+
     /// How channels of this kind are delivered. An update speed behind a further `@` is ignored.
     #[must_use]
     pub fn rule(&self, kind: &str) -> Rule {

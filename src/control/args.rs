@@ -9,8 +9,24 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use toml::Value;
 
-use super::config::FlagSetting;
+use super::config::{Environment, FlagSetting};
 use crate::feed;
+
+/// What weighs more than what, below the flags of `serve --help`.
+const LAYERS: &str = "\
+Every key may stand in the file, in the environment or behind --set; of several, the last of these counts:
+  the file         ring.bytes = 268435456
+  the environment  TAPECAST_RING_BYTES=268435456
+  --set and flags  --set ring.bytes=268435456
+
+docs/tapecast.example.toml has every key with its default and why one would change it; `tapecast check FILE` says
+what is wrong with a file. TAPECAST_LOG says what is logged, as info or tapecast::ingest=debug.";
+
+/// The process's environment, for whom it concerns.
+#[expect(clippy::disallowed_methods, reason = "here, and nowhere else, the configuration is read from it")]
+pub(super) fn environment() -> Environment {
+    Environment::new(std::env::vars_os())
+}
 
 /// A market-data fan-out server: one feed in, thousands of WebSocket subscribers out.
 #[derive(Debug, Parser)]
@@ -23,6 +39,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the server.
+    #[command(after_help = LAYERS)]
     Serve(Serve),
     /// Run server and a small built-in feed in one process, and print the address to open.
     Demo,
@@ -39,7 +56,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
-    /// Configuration file, in TOML.
+    /// Configuration file, in TOML [default: what TAPECAST_CONFIG names, else none].
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Where subscribers connect [default: 0.0.0.0:9001].
@@ -60,6 +77,9 @@ pub(super) struct Serve {
     /// Any key of the configuration, as ring.bytes=268435456; may be given often.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
+    /// Print the configuration in force, each key with where it comes from, and exit.
+    #[arg(long)]
+    pub(super) print_config: bool,
 }
 
 impl Serve {

@@ -10,14 +10,22 @@ use std::path::Path;
 
 use tokio::sync::watch;
 
-use super::args::{Replay, Serve, Tail};
-use super::config::{Config, Problems};
+use super::args::{self, Replay, Serve, Tail};
+use super::config::{Config, Problems, Sources};
 use super::{Failure, shutdown};
 use crate::{feed, server};
 
 /// Runs the server until a signal ends it.
 pub(super) fn serve(serve: &Serve) -> Result<(), Failure> {
-    let config = Config::load(serve.config.as_deref(), &serve.set, serve.flags())?;
+    let environment = args::environment();
+    for stranger in environment.strangers() {
+        tracing::warn!("{stranger}");
+    }
+    let (file, set, flags) = (serve.config.as_deref(), &serve.set, serve.flags());
+    let (config, in_force) = Config::load(Sources { file, environment, set, flags })?;
+    if serve.print_config {
+        return say(in_force.to_string().trim_end()).map_err(running);
+    }
     warn_of_open_ingest(&config);
     let shutdown = shutdown::on_signals().map_err(running)?;
     server::run(config, print_listening, shutdown).map_err(running)

@@ -22,6 +22,8 @@ fn serve(arguments: &[&str]) -> Output {
     // What is given later weighs more only between layers, so a flag that the test gives replaces ours.
     let ours = every_port.chunks(2).filter(|flag| !arguments.contains(&flag[0])).flatten().copied();
     let mut command = Command::new(env!("CARGO_BIN_EXE_tapecast"));
+    // The tests' own variable; the server would say that it is none of its.
+    command.env_remove("TAPECAST_DATA");
     command.arg("serve").args(small).args(ours).args(arguments).output().unwrap()
 }
 

@@ -7,80 +7,68 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::value;
 use crate::channel::DeliveryRules;
 use crate::shard::OnGap;
 
-/// A configuration as it is written.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table of settings")]
+/// A configuration as it is written. The order is that of `--print-config`: what has no section, then a record's way.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Written {
-    pub(super) subscribers: Subscribers,
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) shards: usize,
+    #[serde(with = "value::delivery")]
+    pub(super) delivery: DeliveryRules,
     pub(super) ingest: Ingest,
-    pub(super) admin: Admin,
-    pub(super) ring: Ring,
-    pub(super) channel: Channel,
     pub(super) feed: Feed,
+    pub(super) channel: Channel,
+    pub(super) ring: Ring,
+    pub(super) shard: Shard,
+    pub(super) subscribers: Subscribers,
     pub(super) limits: Limits,
     pub(super) outbox: Outbox,
     pub(super) resume: Resume,
     pub(super) dialect: Dialect,
     pub(super) heartbeat: Heartbeat,
     pub(super) socket: Socket,
+    pub(super) admin: Admin,
     pub(super) shutdown: Shutdown,
-    pub(super) shard: Shard,
-    #[serde(deserialize_with = "value::whole")]
-    pub(super) shards: usize,
-    #[serde(deserialize_with = "value::delivery")]
-    pub(super) delivery: DeliveryRules,
 }
 
 impl Default for Written {
     fn default() -> Self {
         Self {
-            subscribers: Subscribers::default(),
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
+            delivery: DeliveryRules::default(),
             ingest: Ingest::default(),
-            admin: Admin::default(),
-            ring: Ring::default(),
-            channel: Channel::default(),
             feed: Feed::default(),
+            channel: Channel::default(),
+            ring: Ring::default(),
+            shard: Shard::default(),
+            subscribers: Subscribers::default(),
             limits: Limits::default(),
             outbox: Outbox::default(),
             resume: Resume::default(),
             dialect: Dialect::default(),
             heartbeat: Heartbeat::default(),
             socket: Socket::default(),
+            admin: Admin::default(),
             shutdown: Shutdown::default(),
-            shard: Shard::default(),
-            shards: std::thread::available_parallelism().map_or(1, usize::from),
-            delivery: DeliveryRules::default(),
         }
     }
 }
 
-/// `[subscribers]`: who connects to read.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [subscribers]")]
-pub(super) struct Subscribers {
-    #[serde(deserialize_with = "value::address")]
-    pub(super) listen: SocketAddr,
-}
-
-impl Default for Subscribers {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9001)) }
-    }
-}
-
 /// `[ingest]`: who connects to publish.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [ingest]")]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Ingest {
-    #[serde(deserialize_with = "value::address_or_none")]
+    #[serde(with = "value::address_or_none")]
     pub(super) listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "value::path")]
     pub(super) unix: Option<PathBuf>,
+    #[serde(deserialize_with = "value::secret")]
     pub(super) token: Option<String>,
     #[serde(deserialize_with = "value::whole")]
     pub(super) payload_bytes_max: usize,
@@ -100,23 +88,39 @@ impl Default for Ingest {
     }
 }
 
-/// `[admin]`: who looks after the server.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [admin]")]
-pub(super) struct Admin {
-    #[serde(deserialize_with = "value::address")]
-    pub(super) listen: SocketAddr,
+/// `[feed]`: when what a feed said is old.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Feed {
+    #[serde(with = "value::time")]
+    pub(super) stale_after: Duration,
+    #[serde(with = "value::time")]
+    pub(super) silence_after: Duration,
 }
 
-impl Default for Admin {
+impl Default for Feed {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9003)) }
+        Self { stale_after: Duration::from_secs(10), silence_after: Duration::ZERO }
+    }
+}
+
+/// `[channel]`: the life of a channel.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Channel {
+    #[serde(with = "value::time")]
+    pub(super) expire_after: Duration,
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self { expire_after: Duration::from_hours(7 * 24) }
     }
 }
 
 /// `[ring]`: the history that all shards read.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [ring]")]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Ring {
     #[serde(deserialize_with = "value::whole")]
     pub(super) bytes: usize,
@@ -130,83 +134,11 @@ impl Default for Ring {
     }
 }
 
-/// `[channel]`: the life of a channel.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [channel]")]
-pub(super) struct Channel {
-    #[serde(deserialize_with = "value::time")]
-    pub(super) expire_after: Duration,
-}
-
-impl Default for Channel {
-    fn default() -> Self {
-        Self { expire_after: Duration::from_hours(7 * 24) }
-    }
-}
-
-/// `[feed]`: when what a feed said is old.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [feed]")]
-pub(super) struct Feed {
-    #[serde(deserialize_with = "value::time")]
-    pub(super) stale_after: Duration,
-    #[serde(deserialize_with = "value::time")]
-    pub(super) silence_after: Duration,
-}
-
-impl Default for Feed {
-    fn default() -> Self {
-        Self { stale_after: Duration::from_secs(10), silence_after: Duration::ZERO }
-    }
-}
-
-/// `[resume]`: what is sent again to who comes back.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [resume]")]
-pub(super) struct Resume {
-    #[serde(deserialize_with = "value::whole")]
-    pub(super) records_max: usize,
-}
-
-impl Default for Resume {
-    fn default() -> Self {
-        Self { records_max: 10_000 }
-    }
-}
-
-/// `[dialect]`: what exchanges' own clients get where the exchange has no word for it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [dialect]")]
-pub(super) struct Dialect {
-    #[serde(deserialize_with = "value::on_gap")]
-    pub(super) on_gap: OnGap,
-}
-
-impl Default for Dialect {
-    fn default() -> Self {
-        Self { on_gap: OnGap::Close }
-    }
-}
-
-/// `[shutdown]`: how the server ends.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [shutdown]")]
-pub(super) struct Shutdown {
-    #[serde(deserialize_with = "value::time")]
-    pub(super) drain: Duration,
-}
-
-impl Default for Shutdown {
-    fn default() -> Self {
-        Self { drain: Duration::from_secs(30) }
-    }
-}
-
 /// `[shard]`: when a shard sends. How many there are is `shards`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [shard]")]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Shard {
-    #[serde(deserialize_with = "value::time")]
+    #[serde(with = "value::time")]
     pub(super) coalesce: Duration,
 }
 
@@ -216,9 +148,23 @@ impl Default for Shard {
     }
 }
 
+/// `[subscribers]`: who connects to read.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Subscribers {
+    #[serde(deserialize_with = "value::address")]
+    pub(super) listen: SocketAddr,
+}
+
+impl Default for Subscribers {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9001)) }
+    }
+}
+
 /// `[limits]`: what subscribers may ask of the server.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [limits]")]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
     #[serde(deserialize_with = "value::whole")]
     pub(super) connections: usize,
@@ -228,9 +174,9 @@ pub(super) struct Limits {
     pub(super) handshakes: usize,
     #[serde(deserialize_with = "value::whole")]
     pub(super) head_bytes: usize,
-    #[serde(deserialize_with = "value::time")]
+    #[serde(with = "value::time")]
     pub(super) head_timeout: Duration,
-    #[serde(deserialize_with = "value::time")]
+    #[serde(with = "value::time")]
     pub(super) close_timeout: Duration,
     #[serde(deserialize_with = "value::whole")]
     pub(super) channels: u32,
@@ -269,8 +215,8 @@ impl Default for Limits {
 }
 
 /// `[outbox]`: what may wait for subscribers that are slow.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [outbox]")]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Outbox {
     #[serde(deserialize_with = "value::whole")]
     pub(super) bytes_max: usize,
@@ -284,13 +230,41 @@ impl Default for Outbox {
     }
 }
 
+/// `[resume]`: what is sent again to who comes back.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Resume {
+    #[serde(deserialize_with = "value::whole")]
+    pub(super) records_max: usize,
+}
+
+impl Default for Resume {
+    fn default() -> Self {
+        Self { records_max: 10_000 }
+    }
+}
+
+/// `[dialect]`: what exchanges' own clients get where the exchange has no word for it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Dialect {
+    #[serde(with = "value::on_gap")]
+    pub(super) on_gap: OnGap,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Self { on_gap: OnGap::Close }
+    }
+}
+
 /// `[heartbeat]`: how dead connections are found.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [heartbeat]")]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Heartbeat {
-    #[serde(deserialize_with = "value::time")]
+    #[serde(with = "value::time")]
     pub(super) ping_every: Duration,
-    #[serde(deserialize_with = "value::time")]
+    #[serde(with = "value::time")]
     pub(super) pong_timeout: Duration,
 }
 
@@ -301,8 +275,8 @@ impl Default for Heartbeat {
 }
 
 /// `[socket]`: options of subscribers' sockets.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section [socket]")]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Socket {
     #[serde(deserialize_with = "value::whole")]
     pub(super) notsent_lowat_bytes: u32,
@@ -311,5 +285,33 @@ pub(super) struct Socket {
 impl Default for Socket {
     fn default() -> Self {
         Self { notsent_lowat_bytes: 128 << 10 }
+    }
+}
+
+/// `[admin]`: who looks after the server.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Admin {
+    #[serde(deserialize_with = "value::address")]
+    pub(super) listen: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9003)) }
+    }
+}
+
+/// `[shutdown]`: how the server ends.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Shutdown {
+    #[serde(with = "value::time")]
+    pub(super) drain: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { drain: Duration::from_secs(30) }
     }
 }

@@ -1,219 +1,176 @@
-//! How single values are written in a configuration: whole numbers, times, addresses, rules of delivery.
+//! How single values are written in a configuration: whole numbers, times, addresses, words.
 //!
-//! Pure. It knows no key. Invariant: a value of the wrong form is refused with a sentence that says how it is written.
+//! Pure. It knows no key. Invariant: a value of the wrong form is refused with a sentence that says how it is written,
+//! and what was taken is written again in a form that is taken.
 
-use std::fmt;
-use std::marker::PhantomData;
+use std::fmt::Display;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::path::PathBuf;
 
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error};
+use toml::Value;
 
-use crate::channel::{Delivery, DeliveryRules, Merge, OnSlow, Rule};
-use crate::shard::OnGap;
+use super::nearest;
+
+/// Characters of a refused value that are shown: enough to find it.
+const SHOWN_CHARS_MAX: usize = 40;
 
 /// A whole number that fits its place.
-pub(super) fn whole<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: TryFrom<u64>,
-{
-    deserializer.deserialize_u64(Whole(PhantomData))
+pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<i64>>(deserializer: D) -> Result<T, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let whole = value.as_integer().and_then(|number| T::try_from(number).ok());
+    whole.ok_or_else(|| match 8 * size_of::<T>() {
+        // TOML's own numbers end at 2^63.
+        64.. => refused(&value, "a whole number, not negative"),
+        bits => refused(&value, format_args!("a whole number, not negative, below 2^{bits}")),
+    })
 }
 
-/// A time with its unit.
-pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let parse = |text: &str| humantime::parse_duration(text).ok();
-    deserializer
-        .deserialize_str(Text { parse, expected: r#"a time with its unit, as "20s", "500ms" or "7d""# })
+/// A path.
+pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let wants = r#"a path in quotes, as "/run/tapecast/feed.sock""#;
+    parsed(deserializer, |text| Some(Some(PathBuf::from(text))), wants)
+}
+
+/// A text that no message shows.
+pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let Value::String(text) = Value::deserialize(deserializer)? else {
+        return Err(Error::custom("what stands here is not text; write it in quotes"));
+    };
+    Ok(Some(text))
 }
 
 /// An address to listen on.
 pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    let parse = |text: &str| text.parse().ok();
-    deserializer.deserialize_str(Text { parse, expected: r#"an address and a port, as "127.0.0.1:9001""# })
+    parsed(deserializer, |text| text.parse().ok(), r#"an address and a port, as "127.0.0.1:9001""#)
+}
+
+fn parsed<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    parse: impl Fn(&str) -> Option<T>,
+    wants: impl Display,
+) -> Result<T, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    value.as_str().and_then(parse).ok_or_else(|| refused(&value, wants))
+}
+
+fn refused<E: Error>(value: &Value, wants: impl Display) -> E {
+    E::custom(format_args!("{} cannot be; write {wants}", shown(value)))
+}
+
+/// A value as it is shown to whoever wrote it.
+pub(super) fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    let end = text.char_indices().nth(SHOWN_CHARS_MAX).map(|(at, _)| at);
+    end.map_or_else(|| text.clone(), |end| format!("{}…", &text[..end]))
+}
+
+/// What is said of a value that is none of these words.
+pub(super) fn not_a_word(value: &Value, words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    let near = value.as_str().and_then(|wrong| nearest::word(wrong, words));
+    let near = near.map_or_else(String::new, |word| format!("; did you mean {word:?}?"));
+    format!("{} cannot be; write {}{near}", shown(value), nearest::or(&quoted))
+}
+
+/// Times with their unit.
+pub(super) mod time {
+    use std::time::Duration;
+
+    use serde::{Deserializer, Serializer};
+
+    pub(in super::super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(*time))
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let parse = |text: &str| humantime::parse_duration(text).ok();
+        super::parsed(from, parse, r#"a time with its unit, as "20s", "500ms" or "7d""#)
+    }
 }
 
 /// An address to listen on, or `"none"`.
-pub(super) fn address_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<SocketAddr>, D::Error> {
-    let parse = |text: &str| if text == "none" { Some(None) } else { text.parse().ok().map(Some) };
-    d.deserialize_str(Text { parse, expected: r#"an address and a port, as "127.0.0.1:9002", or "none""# })
-}
+pub(super) mod address_or_none {
+    use std::net::SocketAddr;
 
-/// One delivery for every kind, or rules in order.
-pub(super) fn delivery<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DeliveryRules, D::Error> {
-    deserializer.deserialize_any(Rules)
+    use serde::{Deserializer, Serializer};
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        listen: &Option<SocketAddr>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match listen {
+            Some(address) => to.collect_str(address),
+            None => to.serialize_str("none"),
+        }
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        let parse = |text: &str| if text == "none" { Some(None) } else { text.parse().ok().map(Some) };
+        super::parsed(from, parse, r#"an address and a port, as "127.0.0.1:9002", or "none""#)
+    }
 }
 
 /// What becomes of who lost records without a word for it.
-pub(super) fn on_gap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OnGap, D::Error> {
-    let parse = |text: &str| match text {
-        "close" => Some(OnGap::Close),
-        "skip" => Some(OnGap::Skip),
-        _ => None,
-    };
-    deserializer.deserialize_str(Text { parse, expected: r#""close" or "skip""# })
-}
+pub(super) mod on_gap {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+    use toml::Value;
 
-struct Whole<T>(PhantomData<T>);
+    use crate::shard::OnGap;
 
-impl<T: TryFrom<u64>> Visitor<'_> for Whole<T> {
-    type Value = T;
+    const WORDS: [&str; 2] = ["close", "skip"];
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = 8 * size_of::<T>();
-        write!(f, "a whole number, not negative, below 2^{bits}")
+    pub(in super::super) fn serialize<S: Serializer>(on_gap: &OnGap, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match on_gap {
+            OnGap::Close => "close",
+            OnGap::Skip => "skip",
+        })
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<T, E> {
-        T::try_from(value).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<T, E> {
-        let fitting = u64::try_from(value).ok().and_then(|value| T::try_from(value).ok());
-        fitting.ok_or_else(|| E::invalid_value(Unexpected::Signed(value), &self))
-    }
-}
-
-struct Text<F> {
-    parse: F,
-    expected: &'static str,
-}
-
-impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Text<F> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.expected)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        (self.parse)(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-    }
-}
-
-struct Rules;
-
-impl<'de> Visitor<'de> for Rules {
-    type Value = DeliveryRules;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(r#""every", "latest", or rules as [{ kind = "ticker*", delivery = "latest" }]"#)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<DeliveryRules, E> {
-        match text {
-            "every" => Ok(DeliveryRules::all(Delivery::Every)),
-            "latest" => Ok(DeliveryRules::all(Delivery::Latest)),
-            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
-        }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<DeliveryRules, A::Error> {
-        let mut rules = Vec::new();
-        while let Some(written) = seq.next_element::<WrittenRule>()? {
-            let rule =
-                written.resolve().map_err(|why| Error::custom(format!("{:?}: {why}", written.kind.0)))?;
-            rules.push((written.kind.0, rule));
-        }
-        Ok(DeliveryRules::new(rules))
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, expecting = r#"a rule as { kind = "ticker*", delivery = "latest" }"#)]
-struct WrittenRule {
-    kind: KindPattern,
-    delivery: Option<WrittenDelivery>,
-    merge: Option<WrittenMerge>,
-    slow: Option<WrittenSlow>,
-}
-
-#[derive(Clone, Copy, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum WrittenDelivery {
-    Every,
-    Latest,
-}
-
-#[derive(Clone, Copy, serde::Deserialize)]
-enum WrittenMerge {
-    #[serde(rename = "binance-depth")]
-    Depth,
-    #[serde(rename = "binance-array")]
-    Array,
-    #[serde(rename = "binance-kline")]
-    Kline,
-}
-
-#[derive(Clone, Copy, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum WrittenSlow {
-    Gap,
-    Close,
-}
-
-impl WrittenRule {
-    /// What the parts say together, or which of them to leave out.
-    fn resolve(&self) -> Result<Rule, &'static str> {
-        use WrittenDelivery::{Every, Latest};
-        let delivery = match (self.delivery, self.merge) {
-            (None, None) => {
-                return Err(
-                    r#"missing field `delivery`; write delivery = "every" or "latest", or a `merge`"#,
-                );
-            }
-            (Some(Latest), Some(_)) => {
-                return Err(
-                    r#"delivery = "latest" leaves out what `merge` would keep; write `merge` without `delivery`"#,
-                );
-            }
-            (Some(Latest), None) if self.slow.is_some() => {
-                return Err(
-                    r#"with delivery = "latest" no queue grows; leave `slow` out, or write delivery = "every""#,
-                );
-            }
-            (Some(Every) | None, Some(merge)) => Delivery::Merge(merge.into()),
-            (Some(Every), None) => Delivery::Every,
-            (Some(Latest), None) => Delivery::Latest,
-        };
-        let on_slow = match self.slow {
-            Some(WrittenSlow::Close) => OnSlow::Close,
-            Some(WrittenSlow::Gap) | None => OnSlow::Gap,
-        };
-        Ok(Rule { delivery, on_slow })
-    }
-}
-
-impl From<WrittenMerge> for Merge {
-    fn from(written: WrittenMerge) -> Self {
-        match written {
-            WrittenMerge::Depth => Self::BinanceDepth,
-            WrittenMerge::Array => Self::BinanceArray,
-            WrittenMerge::Kline => Self::BinanceKline,
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<OnGap, D::Error> {
+        let value = Value::deserialize(from)?;
+        match value.as_str() {
+            Some("close") => Ok(OnGap::Close),
+            Some("skip") => Ok(OnGap::Skip),
+            _ => Err(D::Error::custom(super::not_a_word(&value, &WORDS))),
         }
     }
 }
 
-struct KindPattern(Box<str>);
+/// One delivery for every kind, or rules in order.
+pub(super) mod delivery {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+    use toml::Value;
 
-impl<'de> Deserialize<'de> for KindPattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let parse = |text: &str| is_kind_pattern(text).then(|| Self(text.into()));
-        let expected = "a kind; '*' only at its end (any run of characters), '#' only at its end (digits)";
-        deserializer.deserialize_str(Text { parse, expected })
+    use super::super::rules;
+    use crate::channel::DeliveryRules;
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        rules: &DeliveryRules,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(rules.iter().map(|(kind, rule)| rules::write(kind, rule)))
     }
-}
 
-fn is_kind_pattern(text: &str) -> bool {
-    let stem = text.strip_suffix(['*', '#']).unwrap_or(text);
-    !text.is_empty() && !stem.contains(['*', '#', '@', '"', '\\', '>']) && !stem.contains(char::is_whitespace)
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<DeliveryRules, D::Error> {
+        rules::read(&Value::deserialize(from)?).map_err(|faults| {
+            let texts: Vec<String> = faults.into_iter().map(|fault| fault.text).collect();
+            D::Error::custom(texts.join("; "))
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use toml::Value;
 
     fn said<T>(result: Result<T, toml::de::Error>) -> String {
         result.err().map_or_else(String::new, |error| error.message().to_owned())
@@ -221,88 +178,58 @@ mod tests {
 
     #[test]
     fn times_are_written_with_their_unit() {
-        let read = |text: &str| time(Value::String(text.into()));
+        let read = |text: &str| time::deserialize(Value::String(text.into()));
         for (text, ms) in
             [("20s", 20_000), ("500ms", 500), ("7d", 604_800_000), ("1m 30s", 90_000), ("0s", 0)]
         {
             assert_eq!(read(text).unwrap(), Duration::from_millis(ms), "{text}");
         }
         for text in ["", "20", "s", "-1s", "20 parsecs", "99999999999999999999d"] {
-            assert!(said(read(text)).contains(r#"expected a time with its unit, as "20s""#), "{text}");
+            assert!(
+                said(read(text)).contains(r#"cannot be; write a time with its unit, as "20s""#),
+                "{text}"
+            );
         }
-        assert!(said(time(Value::Integer(20))).contains("invalid type: integer `20`"));
+        assert!(said(time::deserialize(Value::Integer(20))).starts_with("20 cannot be; write a time"));
+    }
+
+    #[test]
+    fn times_are_written_so_that_they_are_read_again() {
+        for ns in [0, 1, 1_500_000, 500_000_000, 90_000_000_000, 604_800_000_000_000, u64::MAX] {
+            let time = Duration::from_nanos(ns);
+            let text = time::serialize(&time, serde_json::value::Serializer).unwrap();
+            let text = text.as_str().unwrap().to_owned();
+            assert_eq!(time::deserialize(Value::String(text)).unwrap(), time);
+        }
     }
 
     #[test]
     fn numbers_are_whole_and_fit() {
         assert_eq!(whole::<_, u16>(Value::Integer(65_535)).unwrap(), 65_535);
+        assert!(said(whole::<_, u16>(Value::Integer(65_536))).contains("65536 cannot be; write a whole"));
         assert!(said(whole::<_, u16>(Value::Integer(65_536))).contains("below 2^16"));
-        assert!(said(whole::<_, u64>(Value::Integer(-1))).contains("invalid value: integer `-1`"));
-        assert!(said(whole::<_, u64>(Value::Float(1.0))).contains("invalid type: floating point"));
+        assert!(said(whole::<_, u64>(Value::Integer(-1))).contains("-1 cannot be; write a whole number"));
+        assert!(said(whole::<_, u64>(Value::Float(1.0))).contains("1.0 cannot be"));
     }
 
     #[test]
     fn addresses_hold_a_port() {
         assert_eq!(address(Value::String("[::1]:80".into())).unwrap().port(), 80);
         assert!(said(address(Value::String("localhost".into()))).contains("127.0.0.1:9001"));
-        assert_eq!(address_or_none(Value::String("none".into())).unwrap(), None);
+        assert_eq!(address_or_none::deserialize(Value::String("none".into())).unwrap(), None);
     }
 
     #[test]
-    fn rules_say_how_to_merge_and_what_becomes_of_the_slow() {
-        let read = |text: &str| delivery(text.parse::<Value>().unwrap());
-        let depth = Delivery::Merge(Merge::BinanceDepth);
-        for (written, delivery, on_slow) in [
-            (r#"merge = "binance-depth""#, depth, OnSlow::Gap),
-            (r#"delivery = "every", merge = "binance-depth", slow = "gap""#, depth, OnSlow::Gap),
-            (
-                r#"merge = "binance-array", slow = "close""#,
-                Delivery::Merge(Merge::BinanceArray),
-                OnSlow::Close,
-            ),
-            (r#"merge = "binance-kline""#, Delivery::Merge(Merge::BinanceKline), OnSlow::Gap),
-            (r#"delivery = "every", slow = "close""#, Delivery::Every, OnSlow::Close),
-        ] {
-            let rules = read(&format!(r#"[{{ kind = "depth", {written} }}]"#)).unwrap();
-            assert_eq!(rules.rule("depth@100ms"), Rule { delivery, on_slow }, "{written}");
-        }
-        for (written, part) in [
-            (r#"merge = "binance""#, "expected one of `binance-depth`, `binance-array`, `binance-kline`"),
-            (r#"delivery = "every", slow = "drop""#, "expected `gap` or `close`"),
-            (
-                r#"delivery = "latest", merge = "binance-kline""#,
-                "\"depth\": delivery = \"latest\" leaves out what `merge` would keep; write `merge` without",
-            ),
-            (r#"delivery = "latest", slow = "close""#, "leave `slow` out"),
-            (r#"slow = "close""#, "missing field `delivery`"),
-        ] {
-            let said = said(read(&format!(r#"[{{ kind = "depth", {written} }}]"#)));
-            assert!(said.contains(part), "{written}: {said}");
-        }
+    fn words_are_told_with_the_nearest() {
+        let said = |text: &str| said(on_gap::deserialize(Value::String(text.into())));
+        assert_eq!(said("skp"), r#""skp" cannot be; write "close" or "skip"; did you mean "skip"?"#);
+        assert_eq!(said("newest"), r#""newest" cannot be; write "close" or "skip""#);
     }
 
     #[test]
-    fn deliveries_are_one_word_or_rules() {
-        let read = |text: &str| delivery(text.parse::<Value>().unwrap());
-        assert_eq!(read(r#""latest""#).unwrap(), DeliveryRules::all(Delivery::Latest));
-        let rules =
-            read(r#"[{ kind = "ticker*", delivery = "latest" }, { kind = "*", delivery = "every" }]"#);
-        let expected = DeliveryRules::new([
-            ("ticker*".into(), Rule::new(Delivery::Latest)),
-            ("*".into(), Rule::new(Delivery::Every)),
-        ]);
-        assert_eq!(rules.unwrap(), expected);
-        for (text, part) in [
-            (r#""some""#, r#""every", "latest", or rules"#),
-            ("5", r#""every", "latest", or rules"#),
-            (r#"[{ kind = "a*b", delivery = "latest" }]"#, "'*' only at its end"),
-            (r#"[{ kind = "", delivery = "latest" }]"#, "'*' only at its end"),
-            (r#"[{ kind = "a", delivery = "newest" }]"#, "expected `every` or `latest`"),
-            (r#"[{ kind = "a", deliver = "latest" }]"#, "one of `kind`, `delivery`, `merge`, `slow`"),
-            (r#"[{ kind = "a" }]"#, "\"a\": missing field `delivery`; write delivery = \"every\""),
-            (r#"[{ delivery = "latest" }]"#, "missing field `kind`"),
-        ] {
-            assert!(said(read(text)).contains(part), "{text}: {}", said(read(text)));
-        }
+    fn a_secret_is_not_shown_and_a_long_value_is_cut() {
+        assert!(!said(secret(Value::Integer(123_456))).contains("123456"));
+        let long = said(path(Value::Array(vec![Value::String("ä".repeat(1000))])));
+        assert!(long.chars().count() < 120 && long.contains('…'), "{long}");
     }
 }
