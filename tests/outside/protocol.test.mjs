@@ -5,12 +5,12 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 
 import path from "node:path";
-import net from "node:net";
 import { after, before, test } from "node:test";
 
 import { Description } from "./description.mjs";
 import { Feed, Server, root, until, within } from "./harness.mjs";
-import { Talk, blocks, play } from "./transcript.mjs";
+import { Socket, Stream } from "./listeners.mjs";
+import { blocks, play } from "./transcript.mjs";
 
 const PROTOCOL = readFileSync(path.join(root, "docs/protocol.md"), "utf8");
 const SMALL = "ring.bytes=67108864";
@@ -106,90 +106,29 @@ async function hear(listener, wanted, what) {
   }
 }
 
-/** A WebSocket behind a door: while it is closed, nothing is read from the server. */
-class Socket {
-  channel = "native";
-
-  static async open(server, query) {
-    const socket = new Socket();
-    const [host, port] = server.at.subscribers.split(":");
-    socket.door = net.createServer((near) => {
-      const far = (socket.far = net.connect(Number(port), host));
-      near.pipe(far).pipe(near);
-      for (const end of [near, far]) end.on("error", () => {});
-    });
-    await new Promise((resolve) => socket.door.listen(0, "127.0.0.1", resolve));
-    socket.talk = await Talk.open(`ws://127.0.0.1:${socket.door.address().port}/v1/ws?${query}`, false);
-    return socket;
-  }
-
-  stop() {
-    this.far.pause();
-  }
-
-  go() {
-    this.far.resume();
-  }
-
-  async take() {
-    return { text: await this.talk.next() };
-  }
-
-  close() {
-    this.talk.close();
-    this.door.close();
-  }
-}
-
-/** An event stream. What nobody takes is not read from the server. */
-class Stream {
-  channel = "events";
-
-  static async open(server, query) {
-    const stream = new Stream();
-    stream.end = new AbortController();
-    const answer = await fetch(`http://${server.at.subscribers}/v1/sse?${query}`, { signal: stream.end.signal });
-    stream.reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    stream.read = "";
-    return stream;
-  }
-
-  stop() {}
-  go() {}
-
-  async take() {
-    for (;;) {
-      const at = this.read.indexOf("\n\n");
-      if (at < 0) {
-        this.read += (await this.reader.read()).value ?? assert.fail(`the stream ended with ${this.read}`);
-        continue;
-      }
-      const lines = this.read.slice(0, at).split("\n");
-      this.read = this.read.slice(at + 2);
-      const of = (field) => lines.filter((line) => line.startsWith(field)).map((line) => line.slice(field.length)).join("\n");
-      if (of("data: ")) return { type: of("event: ") || "message", text: of("data: ") };
-    }
-  }
-
-  close() {
-    this.end.abort();
+/** Runs `body` with a server that ends with it. */
+async function serving(set, body) {
+  const server = await Server.start({ set });
+  try {
+    await body(server);
+  } finally {
+    await server.stop();
   }
 }
 
 /** Runs a scene with a server, a feed, and a WebSocket and an event stream that ask for the same. */
 async function scene({ set = [], query }, body) {
-  const server = await Server.start({ set: [SMALL, ...set] });
-  const feed = await Feed.connect(server.at.ingest);
-  const listeners = [await Socket.open(server, query), await Stream.open(server, query)];
-  try {
+  await serving([SMALL, ...set], async (server) => {
+    const feed = await Feed.connect(server.at.ingest);
+    const listeners = [await Socket.open(server, query), await Stream.open(server, query)];
     const all = (wanted, what) => Promise.all(listeners.map((listener) => hear(listener, wanted, what)));
-    await all(({ op }) => op === "hello", "hello");
-    await body({ server, feed, listeners, all });
-  } finally {
-    feed.close();
-    for (const listener of listeners) listener.close();
-    await server.stop();
-  }
+    try {
+      await all(({ op }) => op === "hello", "hello");
+      await body({ server, feed, listeners, all });
+    } finally {
+      for (const one of [feed, ...listeners]) one.close();
+    }
+  });
 }
 
 /** Notes what was said; what is not described must have been refused. */
@@ -212,37 +151,47 @@ function json(text) {
 }
 
 test("answers to what is too much or no text", async () => {
-  const server = await Server.start({ set: ["ring.bytes=65536", "ingest.payload_bytes_max=1024"] });
-  try {
-    const lines = (count, line) => `${line}\n`.repeat(count);
+  await serving(["ring.bytes=65536", "ingest.payload_bytes_max=1024"], async (server) => {
     const large = Array.from({ length: 30 }, (_, i) => `{"channel":"${i}@x","data":"${"x".repeat(900)}"}`);
     const codes = new Set();
-    for (const body of [lines(300, "1"), Buffer.from([0xff]), ...large]) {
+    for (const body of ["1\n".repeat(300), Buffer.from([0xff]), ...large]) {
       const headers = { "content-type": "application/x-ndjson", connection: "close" };
       const answer = await (await fetch(`http://${server.at.ingest}/publish`, { method: "POST", headers, body })).json();
       described.note("ingest", "<", answer);
       for (const { code } of answer.rejected ?? []) codes.add(code);
     }
     assert.deepEqual([...codes].sort(), ["invalid_utf8", "malformed", "ring_full"]);
-  } finally {
-    await server.stop();
-  }
+  });
 });
 
 test("each path is told, and each that is told is served", async () => {
-  const server = await Server.start({ set: [SMALL] });
-  const ask = (at, path) => fetch(`http://${at}${path}`, { headers: { connection: "close" } });
-  const paths = (text) => text.match(/(?<=[\s`,])\/[a-z][\w/]*/g);
-  const told = paths(PROTOCOL.slice(0, PROTOCOL.indexOf("## Channels")));
-  // What the server itself says of its paths: in its index, and where there is none.
-  const { subscribers, ingest, admin } = server.at;
-  const said = await Promise.all([ask(subscribers, "/"), ask(ingest, "/none"), ask(admin, "/none")].map(async (asked) => (await asked).text()));
-  for (const path of said.flatMap(paths)) assert.ok(told.some((one) => path.startsWith(one)), `docs/protocol.md does not tell ${path}`);
-  for (const path of told) {
-    const statuses = await Promise.all(Object.values(server.at).map(async (at) => (await ask(at, path)).status));
-    assert.equal(statuses.filter((status) => status !== 404).length, 1, `${path}: ${statuses}`);
+  await serving([SMALL], async (server) => {
+    const ask = (at, path) => fetch(`http://${at}${path}`, { headers: { connection: "close" } });
+    const paths = (text) => text.match(/(?<=[\s`,])\/[a-z][\w/]*(\.js)?/g);
+    const told = paths(PROTOCOL.slice(0, PROTOCOL.indexOf("## Channels")));
+    // What the server itself says of its paths: in its index, and where there is none.
+    const { subscribers, ingest, admin } = server.at;
+    const asked = await Promise.all([ask(subscribers, "/"), ask(ingest, "/none"), ask(admin, "/none")]);
+    const said = await Promise.all(asked.map((answer) => answer.text()));
+    for (const path of said.flatMap(paths)) assert.ok(told.some((one) => path.startsWith(one)), `docs/protocol.md does not tell ${path}`);
+    for (const path of told) {
+      const statuses = await Promise.all(Object.values(server.at).map(async (at) => (await ask(at, path)).status));
+      assert.equal(statuses.filter((status) => status !== 404).length, 1, `${path}: ${statuses}`);
+    }
+  });
+});
+
+test("limits are the configuration's defaults", () => {
+  const defaults = new Map();
+  let section = "";
+  for (const line of readFileSync(path.join(root, "docs/tapecast.example.toml"), "utf8").split("\n")) {
+    section = /^\[(\w+)\]$/.exec(line)?.[1] ?? section;
+    const [, key, value] = /^# (\w+) = (\d+)$/.exec(line) ?? [];
+    if (key) defaults.set(`${section}.${key}`, value);
   }
-  await server.stop();
+  const rows = [...PROTOCOL.matchAll(/^\| `(\w+\.\w+)` \| (\d+) /gm)];
+  assert.ok(rows.length > 10);
+  for (const [, key, value] of rows) assert.equal(value, defaults.get(key), key);
 });
 
 test("a stream says what a WebSocket says", async () => {
@@ -328,15 +277,15 @@ test("the end is told, and closes", async () => {
 });
 
 test("a stream that cannot be says why", async () => {
-  const server = await Server.start({ set: [SMALL, "limits.pattern_channels=1"] });
-  const feed = await Feed.connect(server.at.ingest);
-  for (const channel of ["a@trade", "b@trade"]) feed.publish(channel, 1);
-  await feed.settled();
-  const stream = await Stream.open(server, "channels=*@trade");
-  await hear(stream, (_, name) => name === "error", "why");
-  await hear(stream, ({ code }) => code === 1008, "the last event");
-  for (const one of [stream, feed]) one.close();
-  await server.stop();
+  await serving([SMALL, "limits.pattern_channels=1"], async (server) => {
+    const feed = await Feed.connect(server.at.ingest);
+    for (const channel of ["a@trade", "b@trade"]) feed.publish(channel, 1);
+    await feed.settled();
+    const stream = await Stream.open(server, "channels=*@trade");
+    await hear(stream, (_, name) => name === "error", "why");
+    await hear(stream, ({ code }) => code === 1008, "the last event");
+    for (const one of [stream, feed]) one.close();
+  });
 });
 
 test("what is described otherwise is not taken for it", () => {
