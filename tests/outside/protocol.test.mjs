@@ -30,7 +30,7 @@ test("the examples of the description are what it says", () => {
   }
 });
 
-test("each example of the protocol is played", { concurrency: 3 }, async (t) => {
+test("each example of the protocol is played", { concurrency: 6 }, async (t) => {
   await Promise.all(blocks(PROTOCOL).map((block) => t.test(`line ${block.line}`, async () => judge(await play(block)))));
 });
 
@@ -88,7 +88,7 @@ feed> [${Array.from({ length: 50 }, (_, i) => `{"channel":"${i}@x","data":1}`)}]
 feed< {"accepted":39,"rejected":[{"index":39,"code":"too_many_channels",…}]}`],
 };
 
-test("what is not in the examples is as described too", { concurrency: 3 }, async (t) => {
+test("what is not in the examples is as described too", { concurrency: 6 }, async (t) => {
   const play_one = async ([name, [set, lines]]) =>
     t.test(name, async () => judge(await play({ line: 0, set, lines: lines.trim().split("\n") })));
   await Promise.all(Object.entries(MORE).map(play_one));

@@ -2,17 +2,17 @@
 //
 //   feed> btcusdt@trade {"p":"1"}     a feed's connection, called `feed`, sends this; `feed<` is the next thing that it is told
 //   client> {"op":"ping"}             a subscriber's WebSocket, called `client`; `client<` is its next message
-//   $ curl … 127.0.0.1:9001/v1/last   a command, and behind it what it prints; the documented ports become the server's
+//   $ curl … 127.0.0.1:9001/v1/last   a command, and behind it what it prints, be it all or, of one without end, the beginning; ports become the server's
 //   # …                               a remark
 //
 // A first `GET <path>` is a handshake: of the subscribers' listener for a client (`/v1/ws` where there is none), of the ingest
 // listener for a feed, which else speaks lines. `CLOSE` ends a connection. `…` stands for anything; so do values that differ from
 // run to run (see `VARYING`). Settings of the server stand behind ```console. At the end of a block nothing more may wait for anybody.
 
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
+import { spawn } from "node:child_process";
+import path from "node:path";
 
-import { Feed, Server, root, until, within } from "./harness.mjs";
+import { Feed, Server, program, root, until, within } from "./harness.mjs";
 
 const VARYING = [
   [/"(version|agent|address)":"[^"]*"/g, '"$1":"…"'],
@@ -83,7 +83,10 @@ class Stage {
   }
 
   async play({ line, actor, direction, text, command, prints }) {
-    if (command !== undefined) return expect(await run(command, this.server), prints.join("\n"), line);
+    if (command !== undefined) {
+      const documented = prints.join("\n");
+      return expect(await run(command, this.server, (printed) => isLike(printed, documented)), documented, line);
+    }
     if (text.startsWith("GET ")) return void this.actors.set(actor, await connect(this.server, actor, text.slice(4)));
     if (!this.actors.has(actor)) this.actors.set(actor, await connect(this.server, actor, undefined, direction === ">"));
     const one = this.actors.get(actor);
@@ -105,9 +108,9 @@ class Stage {
   }
 }
 
-async function connect(server, actor, path, isGreeted = false) {
-  if (actor.startsWith("client")) return Talk.open(`ws://${server.at.subscribers}${path ?? "/v1/ws"}`, isGreeted);
-  if (path !== undefined) return Talk.open(`ws://${server.at.ingest}${path}`, false);
+async function connect(server, actor, target, isGreeted = false) {
+  if (actor.startsWith("client")) return Talk.open(`ws://${server.at.subscribers}${target ?? "/v1/ws"}`, isGreeted);
+  if (target !== undefined) return Talk.open(`ws://${server.at.ingest}${target}`, false);
   const feed = await Feed.connect(server.at.ingest);
   return {
     send: (line) => feed.socket.write(`${line}\n`),
@@ -146,14 +149,32 @@ export class Talk {
   }
 }
 
-async function run(command, server) {
+/** What a command prints, until it ends. Some never end: one that has printed what is documented is ended soon after. */
+function run(command, server, isPrinted) {
   const ports = { 9001: "subscribers", 9002: "ingest", 9003: "admin" };
-  const here = command.replace(/127\.0\.0\.1([: ])(900[123])/g, (_, between, port) => server.at[ports[port]].replace(":", between));
-  const shell = promisify(execFile)("bash", ["-c", here], { cwd: root, timeout: 20_000 });
-  const { stdout } = await shell.catch((failed) => {
-    // A stream without end is read for as long as the command says.
-    if (failed.code === 28 && command.includes("--max-time")) return failed;
-    throw new Error(`${command}\n${failed.message}\n${failed.stderr}`);
+  const here = command.replace(/127\.0\.0\.1:(900[123])/g, (_, port) => server.at[ports[port]]);
+  const env = { ...process.env, PATH: `${path.dirname(program)}:${process.env.PATH}` };
+  const child = spawn("bash", ["-c", here], { cwd: root, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const said = { out: "", err: "" };
+  const end = () => {
+    try {
+      process.kill(-child.pid);
+    } catch {
+      // It has just ended by itself.
+    }
+  };
+  let ending;
+  child.stderr.on("data", (bytes) => (said.err += bytes));
+  child.stdout.on("data", (bytes) => {
+    said.out += bytes;
+    if (isPrinted(said.out.trimEnd())) ending ??= setTimeout(end, 200);
   });
-  return stdout.trimEnd();
+  const ended = new Promise((resolve, reject) => {
+    child.on("close", (code, signal) => {
+      clearTimeout(ending);
+      if (code === 0 || ending) resolve(said.out.trimEnd());
+      else reject(new Error(`${command}\nended with ${code ?? signal}\n${said.out}\n${said.err}`));
+    });
+  });
+  return within(ended, command).finally(end);
 }
