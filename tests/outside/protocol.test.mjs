@@ -1,11 +1,11 @@
 // docs/protocol.md and docs/asyncapi.yaml against the real server: examples are played, messages are what is described, and nothing described is
-// never seen. Takes about fifteen seconds.
+// never seen. Takes about twelve seconds.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 
 import { Description } from "./description.mjs";
 import { Feed, Server, root, until, within } from "./harness.mjs";
@@ -194,97 +194,99 @@ test("limits are the configuration's defaults", () => {
   for (const [, key, value] of rows) assert.equal(value, defaults.get(key), key);
 });
 
-test("a stream says what a WebSocket says", async () => {
-  await scene({ set: ["feed.stale_after=50ms"], query: "channels=*@*" }, async ({ server, feed, all }) => {
-    feed.publish("a@trade#1", 1);
-    await all((_, name) => name === "record", "a record");
-    const late = await Stream.open(server, "channels=a@trade");
-    await hear(late, (_, name) => name === "snapshot", "a snapshot");
-    late.close();
-    feed.publish("a@trade#3", 3);
-    await all(({ reason }) => reason === "feed", "a gap of the feed");
-    feed.close();
-    await all(({ state }) => state === "stale", "a stale channel");
-    const next = await Feed.connect(server.at.ingest);
-    next.publish("a@trade", 4);
-    await all(({ state }) => state === "live", "its return");
-    next.close();
+describe("a WebSocket and an event stream", { concurrency: 3 }, () => {
+  test("a stream says what a WebSocket says", async () => {
+    await scene({ set: ["feed.stale_after=50ms"], query: "channels=*@*" }, async ({ server, feed, all }) => {
+      feed.publish("a@trade#1", 1);
+      await all((_, name) => name === "record", "a record");
+      const late = await Stream.open(server, "channels=a@trade");
+      await hear(late, (_, name) => name === "snapshot", "a snapshot");
+      late.close();
+      feed.publish("a@trade#3", 3);
+      await all(({ reason }) => reason === "feed", "a gap of the feed");
+      feed.close();
+      await all(({ state }) => state === "stale", "a stale channel");
+      const next = await Feed.connect(server.at.ingest);
+      next.publish("a@trade", 4);
+      await all(({ state }) => state === "live", "its return");
+      next.close();
+    });
   });
-});
 
-test("records in the place of others", async () => {
-  const set = ['delivery=[{kind="depth",merge="binance-depth"},{kind="ticker",delivery="latest"}]'];
-  await scene({ set, query: "channels=a@depth,a@ticker&every_ms=200" }, async ({ feed, all }) => {
-    let u = 0;
-    const pump = setInterval(() => {
-      u += 1;
-      feed.publish("a@depth", { e: "depthUpdate", s: "A", U: u, u, b: [], a: [] });
-      feed.publish("a@ticker", { c: u });
-    }, 20);
-    await all((_, __, heard) => heard.has("conflated") && heard.has("merged"), "both").finally(() => clearInterval(pump));
+  test("records in the place of others", async () => {
+    const set = ['delivery=[{kind="depth",merge="binance-depth"},{kind="ticker",delivery="latest"}]'];
+    await scene({ set, query: "channels=a@depth,a@ticker&every_ms=200" }, async ({ feed, all }) => {
+      let u = 0;
+      const pump = setInterval(() => {
+        u += 1;
+        feed.publish("a@depth", { e: "depthUpdate", s: "A", U: u, u, b: [], a: [] });
+        feed.publish("a@ticker", { c: u });
+      }, 20);
+      await all((_, __, heard) => heard.has("conflated") && heard.has("merged"), "both").finally(() => clearInterval(pump));
+    });
   });
-});
 
-test("who does not read is told what it lost", async () => {
-  await scene({ set: ["outbox.bytes_max=65536"], query: "channels=a@trade" }, async ({ server, feed, listeners, all }) => {
-    for (const listener of listeners) listener.stop();
-    const publish = async () => {
-      feed.publish("a@trade", "x".repeat(500_000));
+  test("who does not read is told what it lost", async () => {
+    await scene({ set: ["outbox.bytes_max=65536"], query: "channels=a@trade" }, async ({ server, feed, listeners, all }) => {
+      for (const listener of listeners) listener.stop();
+      const publish = async () => {
+        feed.publish("a@trade", "x".repeat(500_000));
+        await feed.settled();
+      };
+      await until(async () => {
+        await publish();
+        return (await server.metric('tapecast_shard_slow_subscribers{shard="0"}')) === 2;
+      }, "two slow readers");
+      // Neither has room for one of these any more.
+      for (let i = 0; i < 5; i += 1) await publish();
+      for (const listener of listeners) listener.go();
+      await all(({ reason }) => reason === "slow", "a gap");
+    });
+  });
+
+  test("a name that comes again begins above all that were forgotten", async () => {
+    await scene({ set: ["channel.expire_after=100ms"], query: "channels=a@trade" }, async ({ server, feed, all }) => {
+      feed.publish("a@trade", 1);
+      await all(({ seq }) => seq === 1, "the first record");
+      for (const data of [1, 2, 3]) feed.publish("b@trade", data);
       await feed.settled();
-    };
-    await until(async () => {
-      await publish();
-      return (await server.metric('tapecast_shard_slow_subscribers{shard="0"}')) === 2;
-    }, "two slow readers");
-    // Neither has room for one of these any more.
-    for (let i = 0; i < 5; i += 1) await publish();
-    for (const listener of listeners) listener.go();
-    await all(({ reason }) => reason === "slow", "a gap");
+      await until(async () => (await server.metric("tapecast_ingest_expired_channels_total")) === 2, "the end of both");
+      feed.publish("a@trade", 2);
+      const gaps = await all(({ op }) => op === "gap", "a gap");
+      for (const { from, to, reason } of gaps) assert.deepEqual([from, to, reason], [2, 3, "expired"]);
+      await all(({ seq }) => seq === 4, "the record behind it");
+    });
   });
-});
 
-test("a name that comes again begins above all that were forgotten", async () => {
-  await scene({ set: ["channel.expire_after=100ms"], query: "channels=a@trade" }, async ({ server, feed, all }) => {
-    feed.publish("a@trade", 1);
-    await all(({ seq }) => seq === 1, "the first record");
-    for (const data of [1, 2, 3]) feed.publish("b@trade", data);
-    await feed.settled();
-    await until(async () => (await server.metric("tapecast_ingest_expired_channels_total")) === 2, "the end of both");
-    feed.publish("a@trade", 2);
-    const gaps = await all(({ op }) => op === "gap", "a gap");
-    for (const { from, to, reason } of gaps) assert.deepEqual([from, to, reason], [2, 3, "expired"]);
-    await all(({ seq }) => seq === 4, "the record behind it");
+  test("a server that its feed overtook says so", async () => {
+    const set = ["ring.bytes=65536", "ingest.payload_bytes_max=512"];
+    await scene({ set, query: "channels=a@trade" }, async ({ feed, all }) => {
+      // One write of many rings: the shard that is woken behind it is overtaken, sooner or later.
+      const burst = "a@trade 1\n".concat("noise@trade 0\n".repeat(50)).repeat(500);
+      const pump = setInterval(() => feed.socket.writableLength === 0 && feed.socket.write(burst), 5);
+      await all(({ reason }) => reason === "lapped", "a gap").finally(() => clearInterval(pump));
+    });
   });
-});
 
-test("a server that its feed overtook says so", async () => {
-  const set = ["ring.bytes=65536", "ingest.payload_bytes_max=512"];
-  await scene({ set, query: "channels=a@trade" }, async ({ feed, all }) => {
-    // One write of many rings: the shard that is woken behind it is overtaken, sooner or later.
-    const burst = "a@trade 1\n".concat("noise@trade 0\n".repeat(50)).repeat(500);
-    const pump = setInterval(() => feed.socket.writableLength === 0 && feed.socket.write(burst), 5);
-    await all(({ reason }) => reason === "lapped", "a gap").finally(() => clearInterval(pump));
+  test("the end is told, and closes", async () => {
+    await scene({ set: ["shutdown.drain=500ms"], query: "channels=a@trade" }, async ({ server, listeners: [socket, stream], all }) => {
+      server.process.child.kill("SIGTERM");
+      await all(({ op }) => op === "shutdown", "the word");
+      await hear(stream, ({ code }) => code === 1001, "the last event");
+      assert.equal(await socket.talk.next(), "CLOSE 1001 server is shutting down");
+    });
   });
-});
 
-test("the end is told, and closes", async () => {
-  await scene({ set: ["shutdown.drain=500ms"], query: "channels=a@trade" }, async ({ server, listeners: [socket, stream], all }) => {
-    server.process.child.kill("SIGTERM");
-    await all(({ op }) => op === "shutdown", "the word");
-    await hear(stream, ({ code }) => code === 1001, "the last event");
-    assert.equal(await socket.talk.next(), "CLOSE 1001 server is shutting down");
-  });
-});
-
-test("a stream that cannot be says why", async () => {
-  await serving([SMALL, "limits.pattern_channels=1"], async (server) => {
-    const feed = await Feed.connect(server.at.ingest);
-    for (const channel of ["a@trade", "b@trade"]) feed.publish(channel, 1);
-    await feed.settled();
-    const stream = await Stream.open(server, "channels=*@trade");
-    await hear(stream, (_, name) => name === "error", "why");
-    await hear(stream, ({ code }) => code === 1008, "the last event");
-    for (const one of [stream, feed]) one.close();
+  test("a stream that cannot be says why", async () => {
+    await serving([SMALL, "limits.pattern_channels=1"], async (server) => {
+      const feed = await Feed.connect(server.at.ingest);
+      for (const channel of ["a@trade", "b@trade"]) feed.publish(channel, 1);
+      await feed.settled();
+      const stream = await Stream.open(server, "channels=*@trade");
+      await hear(stream, (_, name) => name === "error", "why");
+      await hear(stream, ({ code }) => code === 1008, "the last event");
+      for (const one of [stream, feed]) one.close();
+    });
   });
 });
 
