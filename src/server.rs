@@ -31,7 +31,9 @@ use crate::shard::{Seat, Shard};
 pub enum Error {
     /// The ring's sizes do not fit together.
     Ring(InvalidOptions),
-    /// A listener could not be bound, or a thread or runtime not started.
+    /// A listener could not be bound; with the flag that chooses another place.
+    Listen(&'static str, io::Error),
+    /// A thread or a runtime could not be started.
     Start(io::Error),
     /// A thread ended by itself: a fault of ours, after which nothing can be promised.
     Died(String),
@@ -41,12 +43,24 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ring(error) => write!(f, "ring: {error}"),
-            Self::Start(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                write!(f, "{error}; end the process that has this address, or choose another one")
-            }
+            Self::Listen(flag, error) => write!(f, "{error}; {} by {flag}", what_to_do(error.kind())),
             Self::Start(error) => write!(f, "{error}"),
             Self::Died(thread) => write!(f, "thread {thread} died; the server cannot go on"),
         }
+    }
+}
+
+/// Up to the flag that does it.
+fn what_to_do(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => "end the program that has it, or choose another one",
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: choose one of its own, or 0.0.0.0 for all of them,"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "this user may not: choose a place that it may take (of ports, one from 1024 on)"
+        }
+        _ => "choose another one",
     }
 }
 
@@ -91,9 +105,12 @@ struct Parts {
 impl Parts {
     fn bind(config: Config) -> Result<Self, Error> {
         let (ingest_stats, front_stats) = (Arc::default(), Arc::default());
-        let front = Front::bind(config.front.clone(), Arc::clone(&front_stats))?;
-        let ingest = Ingest::bind(config.ingest.clone(), Arc::clone(&ingest_stats))?;
-        let admin = Admin::bind(config.admin_listen)?;
+        let front = Front::bind(config.front.clone(), Arc::clone(&front_stats));
+        let front = front.map_err(|error| Error::Listen("--listen", error))?;
+        let ingest = Ingest::bind(config.ingest.clone(), Arc::clone(&ingest_stats));
+        let ingest = ingest.map_err(|error| Error::Listen("--ingest-listen or --ingest-unix", error))?;
+        let admin = Admin::bind(config.admin_listen);
+        let admin = admin.map_err(|error| Error::Listen("--admin-listen", error))?;
         // The ring is touched as it is built: last, so that a port that is taken is told at once.
         let (publisher, ring) = ring::new(&config.ring).map_err(Error::Ring)?;
         let catalogue = Arc::new(Catalogue::new(config.delivery.clone()));

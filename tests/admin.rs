@@ -101,15 +101,22 @@ fn metrics_tell_every_stage() {
             "tapecast_shard_drain_seconds_count{shard=\"1\"} 0",
             "tapecast_shard_send_seconds_bucket{le=\"+Inf\",shard=\"0\"} 0",
             "tapecast_ring_size_bytes 65536",
-            "tapecast_channel_count 0",
+            "tapecast_channels 0",
+            "tapecast_ready 0",
             concat!("tapecast_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line.trim_end()), "{line} is not on\n{page}");
         }
         assert!(page.contains("\nprocess_start_time_seconds 1"), "{page}");
-        let resident = page.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
-        assert!(resident.unwrap().parse::<u64>().unwrap() > 1024 * 1024, "{page}");
+        let value = |name: &str| {
+            let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("no {name} on\n{page}")).parse::<f64>().unwrap()
+        };
+        assert!(value("process_resident_memory_bytes") > 1024.0 * 1024.0, "{page}");
+        assert!(value("process_cpu_seconds_total") > 0.0, "{page}");
+        let (open, most) = (value("process_open_fds"), value("process_max_fds"));
+        assert!(3.0 < open && open < most, "{page}");
     });
 }
 

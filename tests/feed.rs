@@ -176,13 +176,19 @@ async fn a_wrong_token_is_told_in_the_servers_words() {
 }
 
 #[tokio::test]
-async fn a_loop_goes_on_until_the_connection_breaks() {
-    let file = RecordingFile::new("loop.jsonl", line(1, "x", "a@trade", "1").repeat(3).as_bytes());
+async fn a_loop_keeps_its_timing_and_goes_on_until_the_connection_breaks() {
+    // So long that each is written as it is due, and not gathered with others.
+    let payload = format!("\"{}\"", "x".repeat(client::BATCH_BYTES));
+    let text = [0, 150, 300].map(|ms| line(ms * 1_000_000, "x", "a@trade", &payload));
+    let file = RecordingFile::new("loop.jsonl", text.concat().as_bytes());
     let server = FeedListener::start(None, 10);
-    let options = replay::Options { repeat: true, ..file.options(server.address) };
+    let options =
+        replay::Options { repeat: true, speed: "1".parse().unwrap(), ..file.options(server.address) };
+    let begun = tokio::time::Instant::now();
     let error = replay::run(options).await.unwrap_err();
     assert!(matches!(error, replay::Error::Connection(client::Error::Lost { .. })), "{error}");
     assert_eq!(server.records().len(), 10);
+    assert!(begun.elapsed() >= Duration::from_millis(900), "three passes of 300 ms");
 }
 
 #[tokio::test]
@@ -199,11 +205,13 @@ async fn what_came_before_a_damage_is_sent() {
 
 #[tokio::test]
 async fn the_recordings_timing_is_kept() {
-    let text = [0, 500, 1000].map(|ms| line(1_723_161_254_000_000_000 + ms * 1_000_000, "x", "a@trade", "1"));
-    let file = RecordingFile::new("timing.jsonl", text.concat().as_bytes());
+    let minutes =
+        [0, 1, 2].map(|m| line(1_723_161_254_000_000_000 + m * 60_000_000_000, "x", "a@trade", "1"));
+    let file = RecordingFile::new("timing.jsonl", minutes.concat().as_bytes());
     let server = FeedListener::start(None, usize::MAX);
-    let options = replay::Options { speed: "10".parse().unwrap(), ..file.options(server.address) };
-    let summary = replay::run(options).await.unwrap();
+    let options = replay::Options { speed: "1200".parse().unwrap(), ..file.options(server.address) };
+    let replayed = tokio::time::timeout(PATIENCE, replay::run(options)).await;
+    let summary = replayed.expect("not a tenth of a second, but two minutes").unwrap();
     assert!(summary.time >= Duration::from_millis(100), "{summary}");
 }
 

@@ -73,6 +73,8 @@ fn fault(rest: &str) -> Fault {
 
 /// The numbering of sequences.
 const EPOCH: &str = "e\"1";
+/// The time that a ping is answered with.
+const WALL_US: u64 = 1_723_161_254_024_619;
 
 /// A subscriber's session without a socket: it carries commands out on a list of names.
 struct Session {
@@ -271,7 +273,7 @@ impl Done {
                 let names: Vec<_> = names.chain(patterns.iter().map(ChannelPattern::as_str)).collect();
                 tell(&Outcome::Listed(&names));
             }
-            Self::Pong => tell(&Outcome::Pong),
+            Self::Pong => tell(&Outcome::Pong { wall_us: WALL_US }),
             Self::ShapeSet => tell(&Outcome::ShapeSet),
             Self::ShapeIs(shape) => tell(&Outcome::ShapeIs(*shape)),
         }

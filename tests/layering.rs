@@ -76,7 +76,7 @@ fn breach(line: usize, text: impl Into<String>) -> Breach {
 fn the_house_is_in_order() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["src", "tests", "benches", "loadtest"] {
+    for folder in ["src", "tests", "benches", "examples", "loadtest"] {
         rust_files(&root.join(folder), &mut files);
     }
     assert!(files.len() > 30, "the sources are where they are looked for: {} files", files.len());

@@ -17,25 +17,8 @@ const NPM_FOLDER: &str = "loadtest/peers";
 /// Where daemons are, whether or not it is in the PATH of somebody who is not root.
 const SYSTEM_PROGRAMS: &str = "/usr/sbin";
 
-/// Run as root, packages behind it as arguments. A Debian package starts its service unless `policy-rc.d` forbids it
-/// (invoke-rc.d(8)); one that an administrator has put there is left as it is. One at a time: of two, apt would refuse the second, and
-/// the first would take away the policy that the second goes by. Others' apt-get is waited for as well.
-const APT: &str = r#"
-set -eu
-exec 9>/run/lock/loadtest-install
-flock 9
-policy=/usr/sbin/policy-rc.d
-if ! [ -e "$policy" ]; then
-    trap 'rm -f "$policy"' EXIT
-    trap 'exit 130' HUP INT TERM
-    printf '#!/bin/sh\nexit 101\n' > "$policy"
-    chmod 755 "$policy"
-fi
-export DEBIAN_FRONTEND=noninteractive
-wait='DPkg::Lock::Timeout=300'
-apt-get -o "$wait" update 9>&-
-apt-get -o "$wait" install -y --no-install-recommends "$@" 9>&-
-"#;
+/// Run as root, packages behind it as arguments. It leaves no service running.
+const APT: &str = include_str!("../../tests/apt");
 
 /// Whose needs to install.
 #[derive(Debug, Args)]

@@ -27,17 +27,24 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Fails when nobody reads stderr any more: the exit code still tells.
             let _ = error.print();
-            return if error.use_stderr() { Failure::Told.tell() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                Failure::Told.tell(log::Format::Text)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
+    };
+    let log = match log::start() {
+        Ok(log) => log,
+        Err(wrong) => return Failure::Usage(wrong).tell(log::Format::Text),
     };
     match run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.tell(log.format),
     }
 }
 
 fn run(command: Command) -> Result<(), Failure> {
-    let _writes_what_waits = log::start().map_err(Failure::Usage)?;
     match command {
         Command::Serve(serve) => commands::serve(&serve),
         Command::Demo => commands::demo(),
@@ -58,15 +65,18 @@ enum Failure {
 }
 
 impl Failure {
-    /// Tells it on stderr, unless it was told, and gives the exit code.
-    fn tell(&self) -> ExitCode {
+    /// Tells it on stderr as the log is written, unless it was told, and gives the exit code.
+    fn tell(&self, format: log::Format) -> ExitCode {
         let (text, code) = match self {
             Self::Usage(text) => (text.as_str(), ExitCode::from(2)),
             Self::Running(text) => (text.as_str(), ExitCode::FAILURE),
             Self::Told => return ExitCode::from(2),
         };
         for line in text.lines() {
-            eprintln!("tapecast: {line}");
+            match format {
+                log::Format::Text => eprintln!("tapecast: {line}"),
+                log::Format::Json => tracing::error!(target: log::END, "{line}"),
+            }
         }
         code
     }

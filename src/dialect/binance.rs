@@ -72,7 +72,7 @@ impl Dialect for Binance {
 
     fn answer(&self, id: &RequestId, outcome: &Outcome<'_>, out: &mut Vec<u8>) {
         match outcome {
-            Outcome::Subscribed(_) | Outcome::Unsubscribed(..) | Outcome::ShapeSet | Outcome::Pong => {
+            Outcome::Subscribed(_) | Outcome::Unsubscribed(..) | Outcome::ShapeSet | Outcome::Pong { .. } => {
                 out.extend_from_slice(br#"{"result":null"#);
             }
             Outcome::Listed(names) => {

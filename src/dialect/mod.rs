@@ -285,8 +285,11 @@ pub enum Outcome<'a> {
     Unsubscribed(&'a [ChannelName], &'a [ChannelPattern]),
     /// These are subscribed.
     Listed(&'a [&'a str]),
-    /// It lives.
-    Pong,
+    /// It lives, and it is this many microseconds since 1970.
+    Pong {
+        /// By the clock that records are stamped with.
+        wall_us: u64,
+    },
     /// The shape was set.
     ShapeSet,
     /// The shape is this.

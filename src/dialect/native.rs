@@ -74,8 +74,11 @@ impl Dialect for Native {
                 json::push_array(*names, out, |name, out| json::push(*name, out));
                 out.push(b'}');
             }
-            Outcome::Pong => {
+            // With the time, so that a client knows what its own clock is worth against the records' `ts`.
+            Outcome::Pong { wall_us } => {
                 open_answer("pong", id, out);
+                out.extend_from_slice(br#","ts":"#);
+                json::push(wall_us, out);
                 out.push(b'}');
             }
             Outcome::Refused(fault) => push_error(id, fault, out),

@@ -153,7 +153,7 @@ mod tests {
             said(|out| Sse.answer(&RequestId(None), &Outcome::Refused(&fault), out)),
             "event: error\ndata: {\"code\":\"too_many_channels\",\"message\":\"a \\\"few\\\"\\n\"}\n\n"
         );
-        assert_eq!(said(|out| Sse.answer(&RequestId(None), &Outcome::Pong, out)), "");
+        assert_eq!(said(|out| Sse.answer(&RequestId(None), &Outcome::Pong { wall_us: 1 }, out)), "");
         let farewell = Farewell { in_ms: 30_000, reconnect_ms: (1000, 9000) };
         assert_eq!(
             said(|out| Sse.farewell(&farewell, out)),

@@ -9,4 +9,5 @@ pub mod pace;
 pub mod progress;
 pub mod recording;
 pub mod replay;
+mod report;
 pub mod tail;

@@ -55,12 +55,17 @@ impl fmt::Display for InvalidSpeed {
 
 impl std::error::Error for InvalidSpeed {}
 
+/// Records are not always in order, by this much at most. Who goes back further begins another recording behind the first.
+const OUT_OF_ORDER_MAX: Duration = Duration::from_secs(10);
+
 /// Where a replay is in its recording.
 #[derive(Debug)]
 pub struct Pace {
     speed: Speed,
     pass_start: Duration,
     first_ns: Option<u64>,
+    latest_ns: u64,
+    went_back: bool,
     due: Duration,
 }
 
@@ -68,13 +73,23 @@ impl Pace {
     /// A replay that begins at time zero.
     #[must_use]
     pub fn new(speed: Speed) -> Self {
-        Self { speed, pass_start: Duration::ZERO, first_ns: None, due: Duration::ZERO }
+        let (pass_start, due) = (Duration::ZERO, Duration::ZERO);
+        Self { speed, pass_start, first_ns: None, latest_ns: 0, went_back: false, due }
     }
 
     /// When a message recorded at `time_ns` is due, since the replay began.
     /// One without a time, or from before its predecessor, is due with its predecessor.
     pub fn due(&mut self, time_ns: Option<u64>) -> Duration {
         if let (Speed::Times(times), Some(time_ns)) = (self.speed, time_ns) {
+            let goes_back = time_ns.saturating_add(OUT_OF_ORDER_MAX.as_nanos() as u64) < self.latest_ns;
+            // One alone is a damaged line, with others behind it that go on where its predecessor was.
+            if !std::mem::replace(&mut self.went_back, goes_back) && goes_back {
+                return self.due;
+            }
+            if goes_back {
+                self.restart(self.due);
+            }
+            self.latest_ns = self.latest_ns.max(time_ns);
             let first_ns = *self.first_ns.get_or_insert(time_ns);
             let recorded = Duration::from_nanos(time_ns.saturating_sub(first_ns));
             let scaled = Duration::try_from_secs_f64(recorded.as_secs_f64() / times).unwrap_or(Duration::MAX);
@@ -83,10 +98,18 @@ impl Pace {
         self.due
     }
 
+    /// How late the latest message is at `now`; none where there is no timing to keep.
+    #[must_use]
+    pub fn lag(&self, now: Duration) -> Option<Duration> {
+        self.first_ns.map(|_| now.saturating_sub(self.due))
+    }
+
     /// Begins the recording again, at `now`.
     pub fn restart(&mut self, now: Duration) {
         self.pass_start = self.due.max(now);
         self.first_ns = None;
+        self.latest_ns = 0;
+        self.went_back = false;
     }
 }
 
@@ -125,6 +148,30 @@ mod tests {
         assert_eq!(pace.due(Some(u64::MAX)), Duration::MAX);
         pace.restart(Duration::ZERO);
         assert_eq!(pace.due(Some(1)), Duration::MAX);
+    }
+
+    #[test]
+    fn a_recording_behind_another_keeps_its_own_timing() {
+        let mut pace = Pace::new(Speed::Times(2.0));
+        let seconds = |s: u64| Some(s * 1_000_000_000);
+        let due = [100, 160, 155, 161, 20, 21, 19, 27, 87].map(|s| pace.due(seconds(s)).as_millis());
+        assert_eq!(due, [0, 30_000, 30_000, 30_500, 30_500, 30_500, 30_500, 33_500, 63_500]);
+        let due = [100, 0, 101].map(|s| pace.due(seconds(s)).as_millis());
+        assert_eq!(due[1..], [63_500 + 6_500, 63_500 + 7_000], "one that is damaged changes nothing");
+    }
+
+    #[test]
+    fn late_is_who_is_sent_after_its_time() {
+        let mut pace = Pace::new(Speed::Times(1.0));
+        pace.due(None);
+        assert_eq!(pace.lag(Duration::from_secs(9)), None, "no message had a time");
+        pace.due(Some(1));
+        pace.due(Some(2_000_000_001));
+        assert_eq!(pace.lag(Duration::from_secs(1)), Some(Duration::ZERO));
+        assert_eq!(pace.lag(Duration::from_secs(5)), Some(Duration::from_secs(3)));
+        let mut unpaced = Pace::new(Speed::Max);
+        unpaced.due(Some(1));
+        assert_eq!(unpaced.lag(Duration::from_secs(5)), None);
     }
 
     #[test]

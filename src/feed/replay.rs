@@ -13,9 +13,16 @@ use super::client::{self, BATCH_BYTES, Client};
 use super::pace::{Pace, Speed};
 use super::progress::{self, Progress};
 use super::recording::{self, BadLine, Line, Message, Recording};
+use super::report::{Report, in_seconds, per_second, time_left};
 
 /// Bad lines that are told one by one; later ones are counted only.
 const BAD_LINES_TOLD: u64 = 10;
+
+/// A wait that is longer is told: a recording with a hole in its times is not a replay that hangs.
+const WAIT_TOLD: Duration = Duration::from_secs(60);
+
+/// Lines after which Ctrl-C and progress have their turn, where nothing is sent: a venue may be a small part of its recording.
+const LINES_A_TURN: u64 = 1024;
 
 /// What to replay, where to, and how.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +102,11 @@ struct Replay {
     started: Instant,
     progress: Progress,
     summary: Summary,
+    pass: u64,
+    pass_started: Duration,
+    share_read: Option<f64>,
+    /// Records sent, and when, as the last line of progress said it.
+    shown: (u64, Duration),
     first_refusal: Option<String>,
     channel: String,
 }
@@ -108,6 +120,10 @@ impl Replay {
             started: now(),
             progress: Progress::new(io::stderr().is_terminal()),
             summary: Summary::default(),
+            pass: 1,
+            pass_started: Duration::ZERO,
+            share_read: None,
+            shown: (0, Duration::ZERO),
             first_refusal: None,
             channel: String::new(),
         }
@@ -121,19 +137,27 @@ impl Replay {
                 return Ok(());
             }
             recording = open(&self.options)?;
-            self.pace.restart(self.started.elapsed());
+            self.pass += 1;
+            self.pass_started = self.started.elapsed();
+            self.pace.restart(self.pass_started);
         }
     }
 
     /// Sends the recording once.
     async fn pass(&mut self, recording: &mut Recording) -> Result<(), Error> {
         loop {
+            self.share_read = recording.share_read();
             let line = recording.next_line();
             let line = line.map_err(|error| Error::Recording(self.options.file.clone(), error))?;
+            let Some(line) = line else { return Ok(()) };
+            let (Line::Bad(BadLine { number, .. }) | Line::Message(Message { number, .. })) = &line;
+            if number.is_multiple_of(LINES_A_TURN) {
+                self.report();
+                tokio::task::yield_now().await;
+            }
             match line {
-                None => return Ok(()),
-                Some(Line::Bad(bad)) => self.tell_bad(&bad),
-                Some(Line::Message(message)) => self.send(&message).await.map_err(Error::Connection)?,
+                Line::Bad(bad) => self.tell_bad(&bad),
+                Line::Message(message) => self.send(&message).await.map_err(Error::Connection)?,
             }
         }
     }
@@ -144,7 +168,7 @@ impl Replay {
             return Ok(());
         }
         let due = self.pace.due(message.time_ns);
-        self.keep_pace(due).await?;
+        self.keep_pace(due, message.number).await?;
         self.client.push(&self.channel, message.payload);
         self.summary.sent += 1;
         Ok(())
@@ -166,16 +190,28 @@ impl Replay {
     }
 
     /// Waits until `due`, where that is still to come; what was gathered before goes out first.
-    async fn keep_pace(&mut self, due: Duration) -> Result<(), client::Error> {
+    async fn keep_pace(&mut self, due: Duration, line_number: u64) -> Result<(), client::Error> {
         let mut ahead = due.saturating_sub(self.started.elapsed());
         if !ahead.is_zero() || self.client.gathered_bytes() >= BATCH_BYTES {
-            self.client.flush().await?;
-            self.report();
+            self.flush().await?;
+        }
+        if ahead >= WAIT_TOLD {
+            self.tell_wait(ahead, line_number);
         }
         while !ahead.is_zero() {
             self.client.wait(ahead.min(progress::EVERY)).await?;
             self.report();
             ahead = due.saturating_sub(self.started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Writes what is gathered. A server that takes nothing for a while is seen by the lag.
+    async fn flush(&mut self) -> Result<(), client::Error> {
+        while self.client.gathered_bytes() > 0 {
+            let flushed = tokio::time::timeout(progress::EVERY, self.client.flush()).await;
+            self.report();
+            flushed.unwrap_or(Ok(()))?;
         }
         Ok(())
     }
@@ -213,6 +249,13 @@ impl Replay {
         }
     }
 
+    fn tell_wait(&mut self, ahead: Duration, line_number: u64) {
+        let ahead = in_seconds(ahead);
+        let text =
+            format!("line {line_number} is due in {ahead}: the recording pauses (--speed max does not)");
+        tell(&self.progress.note(&text));
+    }
+
     fn report(&mut self) {
         for refusal in self.client.take_refusals() {
             tell(&self.progress.note(&format!("refused: {refusal}")));
@@ -220,9 +263,17 @@ impl Replay {
         }
         let elapsed = self.started.elapsed();
         let line = || {
-            let Summary { sent, bad_lines, .. } = self.summary;
-            let (rate, refused) = (per_second(sent, elapsed), self.client.refused());
-            format!("sent {sent} ({rate}/s), refused {refused}, bad lines {bad_lines}")
+            let (sent_before, before) = std::mem::replace(&mut self.shown, (self.summary.sent, elapsed));
+            let report = Report {
+                sent: self.summary.sent,
+                rate: per_second(self.summary.sent - sent_before, elapsed - before),
+                lag: self.pace.lag(elapsed),
+                pass: self.options.repeat.then_some(self.pass),
+                left: self.share_read.and_then(|share| time_left(share, elapsed - self.pass_started)),
+                refused: self.client.refused(),
+                bad_lines: self.summary.bad_lines,
+            };
+            report.to_string()
         };
         if let Some(text) = self.progress.update(elapsed, line) {
             tell(&text);
@@ -241,10 +292,6 @@ fn now() -> Instant {
 // Progress is a courtesy: nobody reading it must not end a replay.
 fn tell(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
-}
-
-fn per_second(count: u64, time: Duration) -> u64 {
-    (count as f64 / time.as_secs_f64().max(1e-9)).round() as u64
 }
 
 impl Summary {

@@ -23,6 +23,7 @@ mod handover;
 mod limits;
 mod market;
 mod occupation;
+mod page;
 mod refusal;
 mod routes;
 

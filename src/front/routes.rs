@@ -15,7 +15,7 @@ use fastwebsockets::upgrade::upgrade;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::service::Service;
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Request, Uri};
 use tokio::sync::{oneshot, watch};
 
 use crate::dialect::{self, Opening};
@@ -23,26 +23,11 @@ use crate::shard::mailbox::{Mailbox, Reservation};
 use crate::subscriber::handshake;
 
 use super::agent::agent;
-use super::answer::{Answer, Refused, Spelling, capped, plain};
+use super::answer::{Answer, Refused, Spelling, capped};
 use super::fallback::{Asked, Call, Fallback, fall_back};
 use super::handover::Admission;
 use super::occupation::Occupation;
-use super::{Shared, count};
-
-/// What `GET /` says until there is a page.
-const INDEX: &str = concat!(
-    "Tapecast ",
-    env!("CARGO_PKG_VERSION"),
-    ": market data over WebSocket.\n\n",
-    "  /v1/ws                         native: subscribe by JSON messages\n",
-    "  /ws, /ws/<channel>             Binance: raw payloads\n",
-    "  /stream?streams=<a>/<b>        Binance: combined payloads\n\n",
-    "Without WebSocket, the native records:\n\n",
-    "  /v1/sse?channels=<a>,<b>       Server-Sent Events (every_ms, snapshot, last_event_id)\n",
-    "  /v1/poll?channels=<a>,<b>      long poll (cursor, wait_ms)\n",
-    "  /v1/last?channels=<a>,<b>      the latest records\n",
-    "  /v1/channels                   the channels that exist (match=<pattern>)\n",
-);
+use super::{Shared, count, page};
 
 /// One connection's requests.
 pub(super) struct Routes {
@@ -93,10 +78,10 @@ impl Routes {
 
     fn answer(&self, request: &mut Request<Incoming>) -> Reply {
         self.answered.set(true);
-        let path = request.uri().path();
-        if path == "/" && matches!(*request.method(), Method::GET | Method::HEAD) {
-            return at_once(plain(StatusCode::OK, INDEX));
+        if let Some(answer) = page::answer(request) {
+            return at_once(answer.unwrap_or_else(|refused| self.refuse(refused, request)));
         }
+        let path = request.uri().path();
         if let Some(fallback) = Fallback::at(path) {
             self.fell_back.set(true);
             let (shared, peer) = (Arc::clone(&self.shared), self.peer);
@@ -106,9 +91,11 @@ impl Routes {
             return Box::pin(async move { Ok(fall_back(call, fallback, asked).await) });
         }
         let answer = self.admit(request);
-        at_once(answer.unwrap_or_else(|refused| {
-            refused.answer(Spelling::Plain, &self.shared, self.peer, request.uri().path())
-        }))
+        at_once(answer.unwrap_or_else(|refused| self.refuse(refused, request)))
+    }
+
+    fn refuse(&self, refused: Refused, request: &Request<Incoming>) -> Answer {
+        refused.answer(Spelling::Plain, &self.shared, self.peer, request.uri().path())
     }
 
     /// A dialect's handshake: the path first, then RFC 6455, then a place in a mailbox, and only then 101.

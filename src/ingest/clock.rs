@@ -3,9 +3,7 @@
 //! Ingest thread; the one place of this stage that reads clocks, everything else is given a [`Now`].
 //! Read once a batch: records of one batch share it. Invariant: monotonic time never falls from one batch to the next.
 
-use rustix::time::{ClockId, clock_gettime};
-
-use crate::clock::monotonic_ns;
+use crate::clock::{monotonic_ns, wall_us};
 
 /// Both clocks, read together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,11 +16,7 @@ pub(super) struct Now {
 
 impl Now {
     pub(super) fn read() -> Self {
-        let wall = clock_gettime(ClockId::Realtime);
-        // A clock set before 1970 reads as 1970.
-        let seconds = u64::try_from(wall.tv_sec).unwrap_or(0);
-        let micros = u64::try_from(wall.tv_nsec).unwrap_or(0) / 1_000;
-        Self { wall_us: seconds * 1_000_000 + micros, monotonic_ns: monotonic_ns() }
+        Self { wall_us: wall_us(), monotonic_ns: monotonic_ns() }
     }
 
     /// Nanoseconds since it was read.

@@ -45,11 +45,10 @@ pub(super) struct Listeners {
 
 impl Listeners {
     pub(super) fn bind(tcp: Option<SocketAddr>, unix: Option<&Path>) -> io::Result<Self> {
-        let tcp =
-            tcp.map(|address| bind_tcp(address).map_err(|why| cannot_listen(address, &why))).transpose()?;
-        let unix = unix
-            .map(|path| bind_unix(path).map_err(|why| cannot_listen(path.display(), &why)))
-            .transpose()?;
+        let listen = |address| bind_tcp(address).map_err(|why| named("ingest.listen", address, &why));
+        let tcp = tcp.map(listen).transpose()?;
+        let listen = |path: &Path| bind_unix(path).map_err(|why| named("ingest.unix", path.display(), &why));
+        let unix = unix.map(listen).transpose()?;
         let address = tcp.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
         Ok(Self { tcp, unix, address })
     }
@@ -98,8 +97,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-fn cannot_listen(place: impl std::fmt::Display, why: &io::Error) -> io::Error {
-    io::Error::new(why.kind(), format!("ingest cannot listen on {place}: {why}"))
+fn named(key: &str, place: impl std::fmt::Display, why: &io::Error) -> io::Error {
+    io::Error::new(why.kind(), format!("{key} {place}: {why}"))
 }
 
 /// A Unix listener; its file goes when it does.

@@ -6,6 +6,7 @@
 use super::index::{CohortId, SubscriberId};
 use super::worker::Shard;
 use crate::channel::{ChannelName, ChannelPattern};
+use crate::clock::wall_us;
 use crate::dialect::{Command, Fault, Outcome, Request, RequestId, Shape};
 
 impl Shard {
@@ -30,7 +31,7 @@ impl Shard {
                 self.answer(id, &request, &Outcome::Unsubscribed(&channels, &patterns));
             }
             Command::List => self.list(id, &request),
-            Command::Ping => self.answer(id, &request, &Outcome::Pong),
+            Command::Ping => self.answer(id, &request, &Outcome::Pong { wall_us: wall_us() }),
             Command::SetShape(shape) => {
                 self.set_shape(id, shape);
                 self.answer(id, &request, &Outcome::ShapeSet);

@@ -6,3 +6,4 @@ mod fallbacks;
 mod handover;
 mod harness;
 mod limits;
+mod page;

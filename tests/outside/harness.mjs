@@ -54,14 +54,14 @@ export class Process {
 
 /** `tapecast serve` on free ports, or on those that `at` names: `{subscribers: "127.0.0.1:4567"}`. */
 export class Server {
-  static async start({ at = {}, set = [], args = [] } = {}) {
+  static async start({ at = {}, set = [], args = [], env = process.env } = {}) {
     const listen = (role) => at[role] ?? "127.0.0.1:0";
     const server = new Server();
     const settings = ["shutdown.drain=0s", ...set].flatMap((setting) => ["--set", setting]);
     server.process = new Process(program, [
       "serve", "--shards", "1", "--listen", listen("subscribers"), "--ingest-listen", listen("ingest"),
       "--admin-listen", listen("admin"), ...settings, ...args,
-    ]);
+    ], { env });
     server.at = {};
     await server.process.line((line) => {
       const [word, role, address] = line.split(" ");

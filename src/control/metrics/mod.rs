@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
@@ -93,9 +93,22 @@ impl Collector for Everything {
 impl Everything {
     fn write_process(&self, page: &mut Page<'_>) -> fmt::Result {
         let started = self.started.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-        page.gauge("process_start_time_seconds", "When the process started, seconds since 1970.", started)?;
+        page.gauge(
+            "process_start_time_seconds",
+            "When the process started, in seconds since 1970.",
+            started,
+        )?;
         process::write(page)?;
-        let version = [(env!("CARGO_PKG_VERSION"), 1)];
-        page.family(Kind::Gauge, "tapecast_build_info", "Which build this is.", "version", version)
+        // ORDERING: Relaxed: the flag guards no other memory.
+        let ready = u64::from(self.sources.ready.load(Ordering::Relaxed));
+        page.gauge("tapecast_ready", "1 while all parts serve, 0 while the server starts or drains.", ready)?;
+        let version = [(env!("CARGO_PKG_VERSION"), 1_u64)];
+        page.family(
+            Kind::Gauge,
+            "tapecast_build_info",
+            "1; which version this is says the label.",
+            "version",
+            version,
+        )
     }
 }

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeLabelValue, MetricEncoder, NoLabelSet,
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelValue, MetricEncoder, NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 
@@ -34,7 +34,7 @@ impl<'a> Page<'a> {
     }
 
     /// A count that only rises. The encoder appends `_total` to its name.
-    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> fmt::Result {
         let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
@@ -46,13 +46,13 @@ impl<'a> Page<'a> {
     }
 
     /// Values told apart by a label.
-    pub(super) fn family<L: EncodeLabelValue>(
+    pub(super) fn family<L: EncodeLabelValue, V: EncodeCounterValue + EncodeGaugeValue>(
         &mut self,
         kind: Kind,
         name: &str,
         help: &str,
         label: &str,
-        values: impl IntoIterator<Item = (L, u64)>,
+        values: impl IntoIterator<Item = (L, V)>,
     ) -> fmt::Result {
         let metric = match kind {
             Kind::Counter => MetricType::Counter,

@@ -1,0 +1,150 @@
+// Starts the page: the connection, what is known, what is shown, and the one frame in which all of it is drawn.
+//
+// A message changes numbers in memory and asks for a frame, if what it changed is on the screen; the frame draws what differs.
+
+import { Connection } from "../tapecast.js";
+import { Delay } from "./delay.js";
+import { Head } from "./head.js";
+import { List } from "./list.js";
+import { Market, SAMPLE_MS } from "./market.js";
+import { COLUMNS } from "./order.js";
+import { Pane } from "./pane.js";
+import * as place from "./place.js";
+import * as spark from "./spark.js";
+import { Wants } from "./wants.js";
+
+const url = new URL("v1/ws", document.baseURI);
+url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+
+const where = place.read(COLUMNS.map(({ key }) => key));
+const filter = document.getElementById("filter");
+const connection = new Connection(url);
+const market = new Market();
+const delay = new Delay();
+const head = new Head(connection, market, delay);
+
+// The frame.
+
+let isAsked = false;
+// A message to itself comes after the frame that was just drawn is painted: that is when a record is on the screen.
+const painted = new MessageChannel();
+painted.port1.onmessage = () => delay.painted((performance.timeOrigin + performance.now()) * 1000 + connection.clockOffsetUs);
+
+function dirty() {
+  if (isAsked) return;
+  isAsked = true;
+  requestAnimationFrame(draw);
+}
+
+function draw(now) {
+  isAsked = false;
+  delay.drew();
+  list.paint(now);
+  pane.paint();
+  painted.port2.postMessage(0);
+}
+
+/** Something came that is on the screen. What is older than the connection was not delayed by it. */
+function shown(record) {
+  if (record && !record.snapshot && !document.hidden) delay.arrived(record.ts);
+  dirty();
+}
+
+// What comes.
+
+const wants = new Wants(connection, market, (record) => {
+  const row = market.take(record);
+  if (row && (row.visible || row === pane.row)) shown(record);
+  else if (market.version !== list.marketVersion) dirty();
+});
+
+let epoch;
+connection.on("state", (state) => {
+  if (state === "open" && epoch !== connection.hello.epoch) {
+    if (epoch !== undefined) market.age();
+    epoch = connection.hello.epoch;
+  }
+  dirty();
+});
+connection.on("status", ({ channel, state }) => {
+  market.status(channel, state === "stale");
+  dirty();
+});
+connection.on("gap", (gap) => {
+  pane.gap(gap);
+  dirty();
+});
+
+// What is shown.
+
+const pane = new Pane({
+  wants,
+  market,
+  shown,
+  closed() {
+    keep({ open: "" });
+    list.focus();
+  },
+});
+
+const list = new List(market, where, {
+  dirty,
+  changed: keep,
+  seen: (rows) => wants.seen(rows),
+  open(row) {
+    keep({ open: row.symbol });
+    pane.open(row);
+  },
+});
+
+function keep(changed) {
+  place.write(Object.assign(where, changed));
+}
+
+// Once a second: figures, and now and then a point of the price lines.
+
+let seconds = 0;
+setInterval(() => {
+  delay.tick();
+  head.second();
+  if (++seconds % (SAMPLE_MS / 1000) === 0) {
+    market.sample();
+    list.sampled();
+  }
+  document.getElementById("empty").hidden = market.rows.size > 0 || !wants.hasAsked;
+  reopen();
+  dirty();
+}, 1000);
+
+/** Opens what the address names, as soon as it is there. */
+function reopen() {
+  const row = where.open && !pane.row ? market.rows.get(where.open) : undefined;
+  if (!row) return;
+  list.select(row);
+  pane.open(row);
+}
+
+// Keys, theme, and a page that nobody looks at.
+
+filter.value = where.filter;
+filter.addEventListener("input", () => list.filter(filter.value));
+filter.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowDown" || event.key === "Enter") list.focus();
+});
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target instanceof HTMLInputElement;
+  if (event.key === "/" && !isTyping) {
+    filter.select();
+    event.preventDefault();
+  } else if (event.key === "Escape" && !document.getElementById("pane").contains(event.target)) {
+    if (filter.value) list.filter((filter.value = ""));
+    else pane.close();
+  }
+});
+document.addEventListener("visibilitychange", () => delay.forget());
+spark.theme();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  spark.theme();
+  list.sampled();
+});
+dirty();
