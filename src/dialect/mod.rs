@@ -221,6 +221,17 @@ pub enum FaultCode {
 }
 
 impl FaultCode {
+    /// Every code.
+    pub const ALL: [Self; 7] = [
+        Self::InvalidJson,
+        Self::InvalidRequest,
+        Self::InvalidChannel,
+        Self::TooManyChannels,
+        Self::UnknownProperty,
+        Self::InvalidValue,
+        Self::NotConflatable,
+    ];
+
     /// Label in metrics and logs, and the native dialect's `code`.
     #[must_use]
     pub fn label(self) -> &'static str {

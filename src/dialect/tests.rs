@@ -110,6 +110,16 @@ fn value() -> impl Strategy<Value = String> {
     .prop_map(str::to_owned)
 }
 
+#[test]
+fn the_protocols_document_tells_each_code_of_the_native_dialect() {
+    let document = include_str!("../../docs/protocol.md");
+    for code in FaultCode::ALL {
+        let is_binances = matches!(code, FaultCode::UnknownProperty | FaultCode::InvalidValue);
+        let row = format!("\n| `{}` |", code.label());
+        assert_eq!(document.contains(&row), !is_binances, "{row}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_answered(message in vec(any::<u8>(), 0..200)) {

@@ -112,4 +112,12 @@ mod tests {
             assert_eq!(code as usize, place, "{}", code.as_str());
         }
     }
+
+    #[test]
+    fn the_protocols_document_tells_each() {
+        let document = include_str!("../../docs/protocol.md");
+        for code in RefusalCode::ALL.map(RefusalCode::as_str) {
+            assert!(document.contains(&format!("\n| `{code}` |")), "docs/protocol.md has no row for {code}");
+        }
+    }
 }

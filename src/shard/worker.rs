@@ -227,7 +227,8 @@ impl Shard {
                 tokio::task::yield_now().await;
             } else if self.is_gathering() {
                 self.rest(self.started).await;
-            } else {
+            } else if !self.is_over() {
+                // The turn that lets the last one go is the last: nothing would wake the shard again but its timer.
                 self.sleep().await;
             }
         }

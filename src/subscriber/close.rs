@@ -115,6 +115,8 @@ impl CloseReason {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -123,5 +125,18 @@ mod tests {
             assert_eq!(reason.index(), place);
             assert!(reason.code_and_text().1.len() <= 123, "{reason:?}");
         }
+    }
+
+    #[test]
+    fn the_protocols_document_tells_each_and_no_other() {
+        let document = include_str!("../../docs/protocol.md");
+        let told: HashSet<_> = CloseReason::ALL.map(CloseReason::code_and_text).into();
+        for (code, text) in &told {
+            let text = if text.is_empty() { String::new() } else { format!("`{text}` ") };
+            let row = format!("| {code} | {text}|");
+            assert!(document.contains(&row), "docs/protocol.md has no row {row}");
+        }
+        let rows = document.lines().filter(|line| line.starts_with("| 10")).count();
+        assert_eq!(rows, told.len(), "close codes in docs/protocol.md");
     }
 }
