@@ -10,7 +10,7 @@
 /** @typedef {import("./tapecast.d.ts").State} State */
 /** What is wanted under one name or pattern, and the rate that the server was asked for it. @typedef {{ name: string, matches: ((name: string) => boolean) | undefined, by: Set<Wanted>, asked: number | undefined, isAcknowledged: boolean }} Wish */
 /** A name in a request, and where its channels are to go on. @typedef {{ name: string, resume: [string, number][] }} Item */
-/** A request that was not answered yet. @typedef {{ wishes: Wish[], before: (number | undefined)[], alone: Wanted | undefined }} Asked */
+/** A request that was not answered yet. @typedef {{ wishes: Wish[], before: (number | undefined)[], party: number }} Asked */
 
 /** @type {[number, number]} */
 const BACK_OFF_MS = [250, 15_000];
@@ -67,7 +67,8 @@ export class Connection {
   #heard = { messages: 0, at: 0, periodMs: 0 };
   #ping = { id: 0, at: 0 };
   /** @type {{ tookMs: number, offsetUs: number }[]} */ #roundTrips = [];
-  #online = () => void (this.state === "waiting" && this.#retryIn(upperHalf(this.#backOffMs[0])));
+  /** The network is back: no need to wait much longer. */
+  #online = () => void (this.state === "waiting" && this.#retryIn(upperHalf(Math.min(1000, this.#backOffMs[0]))));
 
   /** @param {string | URL} url @param {Options} [options] */
   constructor(url, options = {}) {
@@ -227,7 +228,7 @@ export class Connection {
     this.#asked.clear();
     this.#lent.clear();
     this.#room = { messages: MESSAGES_BURST, at: now };
-    for (const wish of this.#wishes.values()) wish.asked = undefined;
+    for (const wish of this.#wishes.values()) Object.assign(wish, { asked: undefined, isAcknowledged: false });
     const gaps = [];
     for (const channel of this.#channels.values()) {
       channel.isInDoubt = channel.isStale;
@@ -315,14 +316,15 @@ export class Connection {
     }
   }
 
-  /** A request is refused whole. Where it was for several subscriptions, each asks by itself now, and the bad one is left out. @param {any} message */
+  /** A request is refused whole. Those who asked together ask in two halves now, until the bad one asks alone, and is left out. @param {any} message */
   #refused({ id, code, message }) {
     const asked = this.#asked.get(id);
     this.#asked.delete(id);
     asked?.wishes.forEach((wish, at) => void (wish.asked = asked.before[at]));
-    const blamed = asked?.alone ? [asked.alone] : owners(asked?.wishes ?? []);
+    const blamed = owners(asked?.wishes ?? []).filter(({ party }) => party === asked?.party);
     if (blamed.length > 1) {
-      for (const wanted of blamed) wanted.asksAlone = true;
+      const halves = [++this.#id, ++this.#id];
+      blamed.forEach((wanted, at) => void (wanted.party = halves[at % 2]));
       return this.#wishesChanged();
     }
     const error = new TapecastError(String(code), String(message), blamed[0]?.channels);
@@ -411,25 +413,25 @@ export class Connection {
     return Math.min(...owners([wish, ...alike]).map(({ everyMs }) => everyMs));
   }
 
-  /** Wishes of one rate are asked for together, but for those of a subscription that asks alone. @param {Wish[]} wishes */
+  /** Wishes of one rate and one party are asked for together. @param {Wish[]} wishes */
   *#requests(wishes) {
-    /** @type {Map<string, { everyMs: number, snapshot: boolean, alone: Wanted | undefined, wishes: Wish[] }>} */
+    /** @type {Map<string, { everyMs: number, snapshot: boolean, party: number, wishes: Wish[] }>} */
     const groups = new Map();
     for (const wish of wishes) {
       const owners = [...wish.by];
-      const alone = owners.find(({ asksAlone }) => asksAlone), everyMs = this.#rate(wish);
+      const everyMs = this.#rate(wish), party = Math.max(...owners.map((wanted) => wanted.party));
       // Who comes back wants what is new, of channels that are not resumed too.
       const snapshot = this.stats.connects > 1 || owners.some((wanted) => wanted.snapshot);
-      const key = `${alone?.id} ${everyMs} ${snapshot}`;
-      const group = groups.get(key) ?? { everyMs, snapshot, alone, wishes: [] };
+      const key = `${party} ${everyMs} ${snapshot}`;
+      const group = groups.get(key) ?? { everyMs, snapshot, party, wishes: [] };
       groups.set(key, group).get(key)?.wishes.push(wish);
     }
-    for (const { everyMs, snapshot, alone, wishes } of groups.values()) {
+    for (const { everyMs, snapshot, party, wishes } of groups.values()) {
       const items = wishes.map((wish) => ({ wish, name: wish.name, resume: wish.asked === undefined ? this.#cameTo(wish) : [] }));
       for (const item of items) yield* this.#lend(item);
       for (const some of this.#cut(items)) {
         const asked = some.map(({ wish }) => wish);
-        this.#asked.set(++this.#id, { wishes: asked, before: asked.map((wish) => wish.asked), alone });
+        this.#asked.set(++this.#id, { wishes: asked, before: asked.map((wish) => wish.asked), party });
         for (const wish of asked) Object.assign(wish, { asked: everyMs, isAcknowledged: false });
         yield this.#subscribing(some, { id: this.#id, snapshot, every_ms: everyMs || undefined });
       }
@@ -542,10 +544,8 @@ class Channel {
 
 /** A subscription, as its owner has it. */
 class Wanted {
-  static #count = 0;
-  id = ++Wanted.#count;
-  /** A request is refused whole: who was not acknowledged yet, or was part of one refused, must not spoil another's. */
-  asksAlone = true;
+  /** With whom it asks: 0, all; another number, those whose request was refused with its own. */
+  party = 0;
   #isLive = true;
   #accept = () => {};
   #reject = (/** @type {Error} */ _why) => {};
@@ -565,7 +565,7 @@ class Wanted {
   /** @param {boolean | undefined} isAcknowledged */
   acceptIf(isAcknowledged) {
     if (!isAcknowledged) return;
-    this.asksAlone = false;
+    this.party = 0;
     this.#accept();
   }
 

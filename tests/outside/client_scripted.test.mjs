@@ -1,0 +1,119 @@
+// The JavaScript client against a scripted socket: others than Tapecast, servers of other versions, clocks that differ, a server that throws it out.
+//
+// Only what the real server cannot be brought to do; for the rest see client.test.mjs.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import http from "node:http";
+import { test } from "node:test";
+
+import { Connection } from "../../clients/js/tapecast.js";
+import { until } from "./harness.mjs";
+import { Told } from "./told.mjs";
+
+test("what does not speak the protocol is named, and asked again late", async (t) => {
+  const greetings = ['{"welcome":true}', "<html>", '{"op":"hello"}', undefined];
+  for (const greeting of greetings) {
+    const client = new Connection("ws://scripted/", { backOffMs: [1, 1000], silenceMs: 50, WebSocket: scripted((say) => greeting && say(greeting)) });
+    t.after(() => client.close());
+    const told = new Told(client);
+    await until(() => told.errors.length > 0, `an error about ${greeting}`);
+    assert.equal(told.errors[0].code, "not_tapecast");
+    assert.match(told.errors[0].message, /ws:\/\/scripted\/ .*\/v1\/ws of a Tapecast server/);
+    assert.ok(told.ends[0].retryInMs >= 500, `${told.ends[0].retryInMs}`);
+  }
+  const page = http.createServer((_, answer) => answer.end("<html>")).listen(0, "127.0.0.1");
+  t.after(() => page.close());
+  await once(page, "listening");
+  const client = new Connection(`http://127.0.0.1:${page.address().port}/v1/ws`, { backOffMs: [1000, 1000] });
+  t.after(() => client.close());
+  const told = new Told(client);
+  await until(() => told.ends.length > 0, "the end");
+  assert.match(told.ends[0].reason, /is there a Tapecast server at ws:\/\/127/);
+});
+
+test("a newer server's words are passed over, an older one's missing time leaves the clocks alone", async (t) => {
+  const client = new Connection("ws://scripted/", {
+    WebSocket: scripted((say, heard) => {
+      if (!heard) for (const message of [HELLO, '{"op":"weather"}', "null", "7", "[]", '{"ch":7}', '{"ch":"z@trade","seq":1,"data":0}']) say(message);
+      if (heard?.op === "ping") say(`{"op":"pong","id":${heard.id}}`);
+      if (heard?.op === "subscribe") say(`{"op":"ack","id":${heard.id},"new":{}}`), say('{"ch":"a@trade","seq":1,"ts":1,"new":[],"data":0}');
+    }),
+  });
+  t.after(() => client.close());
+  const told = new Told(client);
+  await client.subscribe("a@trade", told.take).ready;
+  await until(() => told.isAt("a@trade", 1), "a record");
+  assert.deepEqual([client.clockOffsetUs, told.records.length, told.errors, client.state], [0, 1, [], "open"]);
+});
+
+test("the clock's offset is the quickest round trip's; a sequence that falls is passed over, a step that nobody explains is told", async (t) => {
+  let pings = 0;
+  const client = new Connection("ws://scripted/", {
+    silenceMs: 1000,
+    WebSocket: scripted((say, heard) => {
+      if (!heard) say(HELLO);
+      if (heard?.op === "subscribe") for (const seq of [5, 4, 5, 6, 9]) say(`{"ch":"a@trade","seq":${seq},"ts":1,"data":0}`);
+      // The first answer is late, and so tells a time that has passed.
+      const at = (performance.timeOrigin + performance.now()) * 1000 + 5_000_000;
+      const pong = () => say(`{"op":"pong","id":${heard.id},"ts":${Math.round(at)}}`);
+      if (heard?.op === "ping") setTimeout(pong, pings++ === 0 ? 200 : 0);
+    }),
+  });
+  t.after(() => client.close());
+  const told = new Told(client);
+  client.subscribe("a@trade", told.take);
+  await until(() => pings > 2 && Math.abs(client.clockOffsetUs - 5_000_000) < 30_000, "the offset");
+  assert.deepEqual(told.seqs("a@trade"), [5, 6, 9]);
+  assert.deepEqual(told.gaps, [{ channel: "a@trade", from: 7, to: 8, reason: "lapped" }]);
+  assert.equal(client.stats.passedOver, 2);
+});
+
+test("who is thrown out at once waits longer each time, and a burst of wishes stays below what a client may send", async (t) => {
+  const client = new Connection("ws://scripted/", {
+    backOffMs: [8, 64],
+    WebSocket: scripted((say, heard, end) => (heard ? heard.op === "ping" && end(1008, "Too many requests") : say(HELLO))),
+  });
+  const told = new Told(client);
+  await until(() => told.ends.length >= 6, "ends");
+  client.close();
+  told.ends.slice(0, 6).forEach(({ retryInMs }, at) => {
+    const bound = Math.min(64, 8 * 2 ** at);
+    assert.ok(retryInMs >= bound / 2 && retryInMs <= bound, `${retryInMs} at ${at}`);
+  });
+  const heard = [];
+  const busy = new Connection("ws://scripted/", { WebSocket: scripted((say, message) => (message ? heard.push(message) : say(HELLO))) });
+  t.after(() => busy.close());
+  // One rate each, so that each asks by itself.
+  const many = Array.from({ length: 200 }, (_, at) => busy.subscribe(`s${at}@ticker`, () => {}, { everyMs: at }));
+  await until(() => heard.length > 31, "more than the burst");
+  assert.ok(heard.length < 40, `${heard.length} messages at once`);
+  many.forEach((one) => one.unsubscribe());
+  await until(() => heard.at(-1).op === "unsubscribe", "the end of it");
+  const asked = heard.filter(({ op }) => op === "subscribe").flatMap(({ channels }) => channels);
+  assert.deepEqual(heard.at(-1).channels, asked, "what was never asked for is not left");
+});
+
+const HELLO = '{"op":"hello","epoch":"e","version":"9.9","heartbeat_ms":20000,"limits":{"channels":1024,"message_bytes":65536},"new":1}';
+
+/** A WebSocket whose other side is `script(say, heard, end)`: called at the opening, and for each message that it hears. */
+function scripted(script) {
+  return class {
+    readyState = 0;
+    constructor() {
+      this.answer = (heard) => script((data) => this.onmessage?.({ data }), heard, (code, reason) => this.onclose?.({ code, reason }));
+      setTimeout(() => {
+        this.readyState = 1;
+        this.onopen?.();
+        this.answer();
+      });
+    }
+    send(text) {
+      setTimeout(() => this.answer(JSON.parse(text)));
+    }
+    close() {
+      this.readyState = 3;
+      this.onmessage = this.onclose = this.onopen = null;
+    }
+  };
+}
