@@ -145,14 +145,14 @@ test("a server that ends and comes back on its port is found again, and what it 
   const fed = await Feed.connect(again.at.ingest);
   t.after(() => fed.close());
   // Of its market only ten symbols come back.
-  const market_again = new Exchange(fed, 10, 8);
-  const running = market_again.run(200);
+  const other = new Exchange(fed, 10, 8);
+  const running = other.run(200);
   t.after(() => running.stop());
   const before = await visit.cell("ETHUSDT", "last");
   await until(async () => (await visit.cell("ETHUSDT", "last")) !== before, "a price of the new server");
   await until(async () => /^20 · 10 stale$/.test(await visit.words("symbols")), "ten that are gone");
   assert.equal(await visit.page.isHidden("#bar"), true);
-  const trade = market_again.trade(market_again.symbol("ethusdt"), "7.00000000");
+  const trade = other.trade(other.symbol("ethusdt"), "7.00000000");
   await until(async () => (await visit.table("trades")).some(([, , size]) => size === "7"), `the trade ${trade.t} of the new server`);
   assert.ok((await visit.table("trades")).some(([, words]) => words.startsWith("server began anew")), "the hole is told");
   await visit.close();

@@ -14,7 +14,7 @@ const FRAME_MS = 16;
 /** Books change by twenty lines at once: faster than this nobody reads. */
 const BOOK_MS = 100;
 
-/** After the list was moved, until what is seen now is asked for. */
+/** After the list was moved, until what is seen now is asked for; the first time at once. */
 const SETTLE_MS = 200;
 
 /** Between two questions about what exists: in a market without symbols, in one that has some. */
@@ -59,7 +59,7 @@ export class Wants {
   /** Rows that are on the screen from now on. */
   seen(rows) {
     clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => this.#askSeen(rows), SETTLE_MS);
+    this.#settling = setTimeout(() => this.#askSeen(rows), this.#seen ? SETTLE_MS : 0);
   }
 
   #askSeen(rows) {
