@@ -58,6 +58,7 @@ export class Connection {
   /** When the server said that one should come back. @type {[number, number] | undefined} */ #window;
   /** @type {Map<string, Set<(event: any) => void>>} */ #listeners = new Map();
   /** By channel or pattern. @type {Map<string, Wish>} */ #wishes = new Map();
+  /** Those of them that are patterns. @type {Wish[]} */ #patterns = [];
   /** Rises when wishes change, so that each channel finds anew whom it goes to. */ #version = 1;
   /** @type {Map<string, Channel>} */ #channels = new Map();
   /** By the request's id. @type {Map<number, Asked>} */ #asked = new Map();
@@ -65,6 +66,7 @@ export class Connection {
   #id = 0;
   #room = { messages: MESSAGES_BURST, at: 0 };
   #heard = { messages: 0, at: 0, periodMs: 0 };
+  /** The one that is not answered yet; 0: none. */
   #ping = { id: 0, at: 0 };
   /** @type {{ tookMs: number, offsetUs: number }[]} */ #roundTrips = [];
   /** The network is back: no need to wait much longer. */
@@ -185,7 +187,7 @@ export class Connection {
     const { messages, at, periodMs } = this.#heard;
     if (messages !== this.stats.messages) this.#heard = { messages: this.stats.messages, at: now, periodMs };
     else if (now - at > 1.9 * periodMs) return this.#ended(4002, "silence");
-    const isLearning = this.#roundTrips.length < ROUND_TRIPS / 2;
+    const isLearning = this.#ping.id === 0 && this.#roundTrips.length < ROUND_TRIPS / 2;
     this.#timer = setTimeout(() => this.#look(), isLearning ? Math.min(1000, periodMs) : periodMs);
     this.#ping = { id: ++this.#id, at: now };
     this.#send({ op: "ping", id: this.#id });
@@ -225,6 +227,7 @@ export class Connection {
     this.stats.connects++;
     this.#openedAt = now;
     this.#roundTrips = [];
+    this.#ping = { id: 0, at: 0 };
     this.#asked.clear();
     this.#lent.clear();
     this.#room = { messages: MESSAGES_BURST, at: now };
@@ -266,7 +269,7 @@ export class Connection {
   #channel(name) {
     const known = this.#channels.get(name);
     if (known?.version === this.#version) return known;
-    const by = typeof name === "string" ? owners([...this.#wishes.values()].filter((wish) => wish.name === name || wish.matches?.(name))) : [];
+    const by = typeof name === "string" ? owners(this.#meant(name)) : [];
     if (by.length === 0) return void this.#channels.delete(name);
     const channel = known ?? new Channel(name);
     channel.by = by;
@@ -275,6 +278,13 @@ export class Connection {
     if (oldest !== undefined) this.#channels.delete(oldest);
     this.#channels.set(name, channel);
     return channel;
+  }
+
+  /** The wishes that a channel goes to. @param {string} name */
+  #meant(name) {
+    const named = this.#wishes.get(name);
+    const alike = this.#patterns.filter(({ matches }) => matches?.(name));
+    return named ? [named, ...alike] : alike;
   }
 
   /** @param {any} message */
@@ -289,7 +299,9 @@ export class Connection {
   /** The clock's offset by the quickest of the last round trips: half of that is the most that it is wrong by. @param {any} message */
   #pong({ id, ts }) {
     const { id: asked, at } = this.#ping, now = performance.now();
-    if (id !== asked || !(ts > 0)) return;
+    if (id !== asked) return;
+    this.#ping = { id: 0, at: 0 };
+    if (!(ts > 0)) return;
     this.#roundTrips.push({ tookMs: now - at, offsetUs: ts - (performance.timeOrigin + (at + now) / 2) * 1000 });
     if (this.#roundTrips.length > ROUND_TRIPS) this.#roundTrips.shift();
     this.clockOffsetUs = Math.round(this.#roundTrips.reduce((best, trip) => (trip.tookMs < best.tookMs ? trip : best)).offsetUs);
@@ -356,6 +368,7 @@ export class Connection {
   /** Once for all changes that are made together. */
   #wishesChanged() {
     this.#version++;
+    this.#patterns = [...this.#wishes.values()].filter(({ matches }) => matches);
     if (this.#willFlush) return;
     this.#willFlush = true;
     queueMicrotask(() => {
@@ -409,8 +422,7 @@ export class Connection {
 
   /** The shortest that anybody wants: by the name, or by a pattern, which the server would let the name overrule. @param {Wish} wish */
   #rate(wish) {
-    const alike = wish.matches ? [] : [...this.#wishes.values()].filter(({ matches }) => matches?.(wish.name));
-    return Math.min(...owners([wish, ...alike]).map(({ everyMs }) => everyMs));
+    return Math.min(...owners(wish.matches ? [wish] : this.#meant(wish.name)).map(({ everyMs }) => everyMs));
   }
 
   /** Wishes of one rate and one party are asked for together. @param {Wish[]} wishes */
@@ -459,7 +471,7 @@ export class Connection {
     const entries = item.resume.map((entry) => ({ name: entry[0], resume: [entry] }));
     const [fitting = []] = this.#cut(entries, bytesOf(item.name));
     item.resume.splice(fitting.length);
-    const names = [...this.#wishes.values()].filter(({ matches }) => !matches).length;
+    const names = this.#wishes.size - this.#patterns.length;
     const lent = entries.slice(fitting.length).slice(0, Math.max(0, this.#limits().channels - names - this.#lent.size));
     for (const { name } of lent) this.#lent.add(name);
     for (const items of this.#cut(lent)) yield this.#subscribing(items, {});

@@ -5,13 +5,16 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import http from "node:http";
 import path from "node:path";
-import { test } from "node:test";
+import { test as untimed } from "node:test";
 
 import { chromium } from "playwright-core";
 
-import { Feed, Server, root, until } from "./harness.mjs";
+import { Feed, PATIENCE_MS, Server, root, until } from "./harness.mjs";
 import { Proxy } from "./proxy.mjs";
 import { publish } from "./told.mjs";
+
+/** What never comes ends a test, too. */
+const test = (name, body) => untimed(name, { timeout: 2 * PATIENCE_MS }, body);
 
 const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",

@@ -16,6 +16,7 @@ export class Told {
 
   take = (record) => {
     this.records.push(record);
+    if (record.snapshot) this.next.delete(record.channel);
     this.follow(record.channel, record.seq - record.skipped, record.seq);
   };
 
