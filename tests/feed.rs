@@ -1,4 +1,4 @@
-//! The feed side over real sockets: replay, tail and the built-in market against small servers of the test's own.
+//! The feed side over real sockets: replay and tail against small servers of the test's own.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use tapecast::feed::{client, market, recording, replay, tail};
+use tapecast::feed::{client, recording, replay, tail};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Message, WebSocket};
 
@@ -268,27 +268,6 @@ async fn real_recordings_arrive_verbatim() {
         let summary = replay::run(options).await.unwrap();
         assert_eq!(summary.accepted, Some(expected.len() as u64), "{}", path.display());
         assert!(server.records() == expected, "{}: a payload differs", path.display());
-    }
-}
-
-#[tokio::test]
-async fn the_built_in_market_publishes_and_comes_back() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let server = std::thread::spawn(move || {
-        let cut_off = serve_lines(listener.accept().unwrap().0, None, 3);
-        let records = serve_lines(listener.accept().unwrap().0, None, 40);
-        stop.send(true).unwrap();
-        [cut_off, records].concat()
-    });
-    market::run(address, stopped).await;
-    let records = server.join().unwrap();
-    assert_eq!(records.len(), 43);
-    for record in records {
-        let (channel, payload) = record.split_once(' ').unwrap();
-        assert!(tapecast::channel::validate(channel).is_ok(), "{channel}");
-        assert!(serde_json::from_str::<serde_json::Value>(payload).is_ok(), "{payload}");
     }
 }
 

@@ -24,8 +24,10 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Run the server.
     Serve(Serve),
-    /// Run server and a small built-in feed in one process, and print the address to open.
-    Demo,
+    /// Run server and simulated market in one process, and print the address to open.
+    Demo(Demo),
+    /// Publish a simulated market to a server's ingest, until Ctrl-C.
+    Simulate(Simulate),
     /// Send a recording to a server's ingest.
     Replay(Replay),
     /// Subscribe and print what comes, one record a line.
@@ -76,6 +78,44 @@ impl Serve {
         let setting =
             |(flag, key, value): (_, _, Option<Value>)| Some(FlagSetting { flag, key, value: value? });
         given.into_iter().filter_map(setting).collect()
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Demo {
+    /// Where the page and subscribers are served.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001")]
+    pub(super) listen: SocketAddr,
+}
+
+/// Publish a simulated market to a server's ingest, until Ctrl-C.
+///
+/// Channels are named and payloads made as Binance's: bookTicker, depth and trade in bursts that all symbols share, and what
+/// follows from them: ticker, kline_1m, depth20. Symbols differ in popularity as they do on an exchange.
+#[derive(Debug, clap::Args)]
+pub(super) struct Simulate {
+    /// The server's ingest.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9002")]
+    to: String,
+    /// How many symbols.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=feed::market::SYMBOLS_MAX as i64))]
+    symbols: u16,
+    /// Messages a second in the mean, of bookTicker, depth and trade; tickers, klines and depth20 come on top.
+    #[arg(long, value_name = "R", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+    /// The same seed gives the same market again.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// The server's ingest token.
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+}
+
+impl From<Simulate> for feed::simulate::Options {
+    fn from(typed: Simulate) -> Self {
+        let Simulate { to, symbols, rate, seed, token } = typed;
+        let market = feed::market::Options { symbols: symbols.into(), rate, seed };
+        Self { to, token, market, shows_progress: true }
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use tokio::sync::watch;
 
-use super::args::{Replay, Serve, Tail};
+use super::args::{Demo, Replay, Serve, Simulate, Tail};
 use super::config::{Config, Problems};
 use super::{Failure, shutdown};
 use crate::{feed, server};
@@ -36,38 +36,72 @@ fn print_listening(role: &str, address: SocketAddr) {
     let _ = say(&format!("listening {role} {address}"));
 }
 
-/// Runs a server that only this machine reaches, with the built-in market as its feed.
-pub(super) fn demo() -> Result<(), Failure> {
-    let settings = ["subscribers.listen=127.0.0.1:9001", "ring.bytes=67108864", "shutdown.drain=0s"];
+/// What the demo shows: enough that a watch list looks alive, little enough to be left running.
+const DEMO_MARKET: feed::market::Options = feed::market::Options { symbols: 100, rate: 400, seed: 1 };
+
+/// Runs a server with the simulated market as its feed, and prints the one address that matters. Feeds and operators get
+/// ports that are free, so that only the subscribers' one can be taken.
+pub(super) fn demo(demo: &Demo) -> Result<(), Failure> {
+    let listen = format!("subscribers.listen={}", demo.listen);
+    let settings = [
+        &listen,
+        "ingest.listen=127.0.0.1:0",
+        "admin.listen=127.0.0.1:0",
+        "shards=1",
+        "ring.bytes=67108864",
+        "shutdown.drain=0s",
+    ];
     let config = Config::from_settings(&settings)?;
     let shutdown = shutdown::on_signals().map_err(running)?;
-    let on_listening = |role: &str, address: SocketAddr| {
-        print_listening(role, address);
-        match role {
-            "subscribers" => print_ways_in(address),
-            "ingest" => start_market(address, shutdown.clone()),
-            _ => {}
+    let on_listening = |role: &str, address: SocketAddr| match role {
+        // Fails when nobody reads stdout any more, which must not end a server.
+        "subscribers" => drop(say(&format!("open http://{address}/"))),
+        _ => {
+            tracing::info!(role, %address, "listening");
+            if role == "ingest" {
+                start_market(address, shutdown.clone());
+            }
         }
     };
-    server::run(config, on_listening, shutdown.clone()).map_err(running)
+    server::run(config, on_listening, shutdown.clone()).map_err(|error| match error {
+        server::Error::Start(cause) if cause.kind() == io::ErrorKind::AddrInUse => taken(demo.listen),
+        other => running(other),
+    })
 }
 
-fn print_ways_in(address: SocketAddr) {
-    let _ = say(&format!(
-        "open ws://{address}/stream?streams=btcusdt@trade/ethusdt@ticker with any WebSocket client"
-    ));
-    let _ = say(&format!("or run: tapecast tail {address} btcusdt@trade ethusdt@ticker"));
+fn taken(listen: SocketAddr) -> Failure {
+    let other = SocketAddr::new(listen.ip(), listen.port().checked_add(10).unwrap_or(9011));
+    running(format!(
+        "{listen} is in use, perhaps by another demo or tapecast serve: end that, or choose another address: \
+         tapecast demo --listen {other}"
+    ))
 }
 
 /// The market's own thread, so that it is a feed like any other: it knows the server by its socket alone.
 fn start_market(ingest: SocketAddr, shutdown: watch::Receiver<bool>) {
-    let market = move || match on_runtime(feed::market::run(ingest, shutdown)) {
-        Ok(()) => {}
+    let options = feed::simulate::Options {
+        to: ingest.to_string(),
+        token: None,
+        market: DEMO_MARKET,
+        shows_progress: false,
+    };
+    let market = move || match on_runtime(feed::simulate::run(options, shutdown)) {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the built-in feed ended"),
         Err(error) => tracing::error!(%error, "the built-in feed could not start"),
     };
     if let Err(error) = std::thread::Builder::new().name("market".to_owned()).spawn(market) {
         tracing::error!(%error, "the built-in feed could not start");
     }
+}
+
+/// Publishes a simulated market until a signal ends it; the summary goes to stdout.
+pub(super) fn simulate(simulate: Simulate) -> Result<(), Failure> {
+    let shutdown = shutdown::on_signals().map_err(running)?;
+    let summary = on_runtime(feed::simulate::run(simulate.into(), shutdown)).map_err(running)?;
+    // A closed stdout changes nothing about what was published.
+    drop(say(&summary.map_err(running)?.to_string()));
+    Ok(())
 }
 
 /// Sends a recording to a server.

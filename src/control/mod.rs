@@ -40,7 +40,8 @@ fn run(command: Command) -> Result<(), Failure> {
     let _writes_what_waits = log::start().map_err(Failure::Usage)?;
     match command {
         Command::Serve(serve) => commands::serve(&serve),
-        Command::Demo => commands::demo(),
+        Command::Demo(demo) => commands::demo(&demo),
+        Command::Simulate(simulate) => commands::simulate(simulate),
         Command::Replay(replay) => commands::replay(replay),
         Command::Tail(tail) => commands::tail(tail),
         Command::Check { file } => commands::check(&file),

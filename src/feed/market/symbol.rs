@@ -1,286 +1,213 @@
-//! One symbol of the built-in market: best prices, trades, the last day's sums, and the events that tell of them.
+//! One symbol: its book, its trades, what they add up to, and the events that tell of them.
 //!
-//! Pure: time and chance are arguments. Must not use floats: a decimal is an integer count of 10^-8, and text.
-//! Invariant: bid < ask, and a trade happens at one of the two.
+//! Pure: time and chance are arguments. Must not use floats: prices and quantities are whole steps of 10^-8.
+//! Invariant: a trade happens at a best price and takes from what waits there, and who reads all events knows the same as the symbol.
 
-use std::fmt::{self, Display, Write};
+use super::book::{Book, Level, Side};
+use super::candle::{Candle, Day, MINUTE_MS};
+use super::chance::Chance;
+use super::listing::Listing;
+use super::text::{ONE, Object, decimal};
 
-use super::Chance;
+/// Levels a side of the partial book.
+const PARTIAL_LEVELS: usize = 20;
+/// Changes that wait for a diff at most: then it comes as the next change of the book.
+pub(super) const CHANGES_MAX: usize = 300;
 
-/// Prices and quantities are counted in units of 10^-8: the eight decimals that Binance writes.
-pub(super) const ONE: u64 = 100_000_000;
+/// A typical trade is worth about this, in the currency of the price.
+const TRADE_WORTH: u64 = 300;
 
-/// Binance sends a symbol's ticker each second, over the last day.
-pub(super) const TICKER_EVERY_MS: u64 = 1000;
-const WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+/// How far a symbol's own value can leave its first one, in parts of 10^9, and how slowly it comes back.
+const OWN_MAX: i64 = 300_000_000;
+const BACK_PART: i64 = 1 << 20;
 
-/// A best price moves by up to two of these parts of itself: enough to see it live.
-const STRIDES_IN_PRICE: u64 = 50_000;
+/// What an event tells, as the channel names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    BookTicker,
+    Depth,
+    Depth20,
+    Kline,
+    Ticker,
+    Trade,
+}
 
-/// What a symbol begins with.
-#[derive(Debug)]
-pub(super) struct Listing {
-    pub(super) name: &'static str,
-    pub(super) price: u64,
-    /// The smallest step of a price.
-    pub(super) tick: u64,
-    /// A typical quantity of a trade.
-    pub(super) quantity: u64,
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::BookTicker => "bookTicker",
+            Self::Depth => "depth",
+            Self::Depth20 => "depth20",
+            Self::Kline => "kline_1m",
+            Self::Ticker => "ticker",
+            Self::Trade => "trade",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Symbol {
-    name: &'static str,
+    name: String,
     lower: String,
-    tick: u64,
-    typical_quantity: u64,
-    ticker_due_ms: u64,
-    bid: Level,
-    ask: Level,
-    update_id: u64,
+    first_price: u64,
+    lot: u64,
+    step: u64,
+    book: Book,
     trade_id: u64,
-    window: Option<Window>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Level {
-    price: u64,
-    quantity: u64,
-}
-
-/// The trades that a ticker sums up, the last one included.
-#[derive(Clone, Debug)]
-struct Window {
-    open_ms: u64,
-    price_before: u64,
-    open: u64,
-    high: u64,
-    low: u64,
-    volume: u64,
-    /// Prices times quantities, in units of 10^-16.
-    quote: u128,
-    first_trade_id: u64,
-    last: Level,
+    own: i64,
+    minute: Candle,
+    day: Day,
 }
 
 impl Symbol {
-    pub(super) fn new(listing: &Listing, ticker_due_ms: u64) -> Self {
-        let Listing { name, price, tick, quantity } = *listing;
-        let price = price - price % tick;
+    pub(super) fn new(listing: &Listing, trades_an_hour: u64, now_ms: u64, chance: &mut Chance) -> Self {
+        let Listing { name, price, tick, step, .. } = listing;
+        let steps = u128::from(TRADE_WORTH * ONE) * u128::from(ONE) / u128::from(*price) / u128::from(*step);
+        let lot = steps.max(50) as u64 * step;
+        let trade_id = 1_000_000_000 + chance.below(ONE);
+        let trade = Level { price: *price, quantity: lot };
         Self {
-            name,
             lower: name.to_ascii_lowercase(),
-            tick,
-            typical_quantity: quantity,
-            ticker_due_ms,
-            bid: Level { price, quantity },
-            ask: Level { price: price + tick, quantity },
-            update_id: 1_000_000,
-            trade_id: 1_000_000,
-            window: None,
+            name: name.clone(),
+            first_price: *price,
+            lot,
+            step: *step,
+            book: Book::new(*price, *tick, lot, *step, 10 * ONE * (10 + chance.below(40)), chance),
+            trade_id,
+            own: 0,
+            minute: Candle::new(now_ms - now_ms % MINUTE_MS, *price),
+            day: Day::behind(now_ms, trade, *tick, trades_an_hour, trade_id + 1, chance),
         }
     }
 
-    /// A trade at one of the best prices.
-    pub(super) fn trade(&mut self, now_ms: u64, chance: &mut Chance) -> (String, String) {
-        let buyer_is_maker = chance.below(2) == 0;
-        let price = if buyer_is_maker { self.bid.price } else { self.ask.price };
-        let trade = Level { price, quantity: self.quantity(chance) };
+    pub(super) fn channel(&self, kind: Kind) -> String {
+        format!("{}@{}", self.lower, kind.name())
+    }
+
+    /// From which side the next order takes. Three in five go where the price is drawn to: trades lead, quotes follow.
+    pub(super) fn taken_side(&self, index: i64, chance: &mut Chance) -> Side {
+        let (bid, ask) = (self.book.best(Side::Bids).price, self.book.best(Side::Asks).price);
+        let side = if self.anchor(index) > u64::midpoint(bid, ask) { Side::Asks } else { Side::Bids };
+        if chance.below(5) < 3 { side } else { Side::any(chance) }
+    }
+
+    /// An order pushes the symbol's own value, by parts of 10^9; gives which way.
+    pub(super) fn push(&mut self, taken: Side, impact: i64) -> i64 {
+        let pushed = if taken == Side::Asks { 1 } else { -1 };
+        self.own = (self.own + pushed * impact - self.own / BACK_PART).clamp(-OWN_MAX, OWN_MAX);
+        pushed
+    }
+
+    /// A trade at the best price of a side, taking from it.
+    pub(super) fn trade(&mut self, taken: Side, now_ms: u64, chance: &mut Chance) -> String {
+        let (quantity, buyer_is_maker) = (self.trade_quantity(chance), taken == Side::Bids);
+        let trade = self.book.take(taken, quantity, chance);
         self.trade_id += 1;
-        self.sum_up(trade, now_ms);
-        let event = Object::new()
+        self.minute.take(trade, self.trade_id, buyer_is_maker);
+        self.day.take(trade, self.trade_id, buyer_is_maker, now_ms);
+        Object::new()
             .text("e", "trade")
             .value("E", now_ms)
-            .text("s", self.name)
+            .text("s", &self.name)
             .value("t", self.trade_id)
-            .text("p", Decimal(trade.price))
-            .text("q", Decimal(trade.quantity))
+            .text("p", decimal(trade.price))
+            .text("q", decimal(trade.quantity))
             .value("T", now_ms)
             .value("m", buyer_is_maker)
-            .value("M", true);
-        (self.channel("trade"), event.end())
+            .value("M", true)
+            .end()
     }
 
-    /// The best prices move, at random and never below ten ticks.
-    pub(super) fn book_ticker(&mut self, chance: &mut Chance) -> (String, String) {
-        let stride = (self.bid.price / STRIDES_IN_PRICE / self.tick).max(1) * self.tick;
-        let raised = self.bid.price + chance.below(5) * stride;
-        let price = raised.saturating_sub(2 * stride).max(10 * self.tick);
-        let spread = (1 + chance.below(3)) * self.tick;
-        self.bid = Level { price, quantity: self.quantity(chance) };
-        self.ask = Level { price: price + spread, quantity: self.quantity(chance) };
-        self.update_id += 1 + chance.below(20);
-        let event = Object::new().value("u", self.update_id).text("s", self.name);
-        (self.channel("bookTicker"), self.best_prices(event).end())
+    /// Somebody changes a best price, or how much waits there. `index` is how far the whole market has moved since it opened, in parts of 10^9.
+    pub(super) fn quote(&mut self, index: i64, chance: &mut Chance) {
+        self.book.quote(self.anchor(index), chance);
     }
 
-    /// The ticker, once a second, and not before there is a trade to tell of.
-    pub(super) fn ticker_if_due(&mut self, now_ms: u64) -> Option<(String, String)> {
-        if now_ms < self.ticker_due_ms {
-            return None;
-        }
-        let window = self.window.as_ref()?;
-        self.ticker_due_ms = now_ms + TICKER_EVERY_MS;
-        let event =
-            window.changes(Object::new().text("e", "24hrTicker").value("E", now_ms).text("s", self.name));
-        let event = window.sums(self.best_prices(event));
-        let event = event
-            .value("O", window.open_ms)
-            .value("C", now_ms)
-            .value("F", window.first_trade_id)
-            .value("L", self.trade_id)
-            .value("n", self.trade_id - window.first_trade_id + 1);
-        Some((self.channel("ticker"), event.end()))
+    pub(super) fn book_ticker(&self) -> String {
+        let event = Object::new().value("u", self.book.update_id()).text("s", &self.name);
+        self.best_prices(event).end()
     }
 
-    fn channel(&self, kind: &str) -> String {
-        format!("{}@{kind}", self.lower)
+    /// The changes since the last diff, filled up with orders behind the best prices where there are fewer than `levels`.
+    pub(super) fn depth(&mut self, levels: usize, now_ms: u64, chance: &mut Chance) -> String {
+        let missing = levels.saturating_sub(self.book.changes());
+        self.book.churn(if self.book.changes() == 0 { missing.max(1) } else { missing }, chance);
+        let diff = self.book.diff();
+        let pairs = |levels: Vec<Level>| levels.into_iter().map(|level| (level.price, level.quantity));
+        Object::new()
+            .text("e", "depthUpdate")
+            .value("E", now_ms)
+            .text("s", &self.name)
+            .value("U", diff.first_id)
+            .value("u", diff.last_id)
+            .levels("b", pairs(diff.bids))
+            .levels("a", pairs(diff.asks))
+            .end()
     }
 
-    /// From a hundredth of the typical quantity to twice it.
-    fn quantity(&self, chance: &mut Chance) -> u64 {
-        let unit = (self.typical_quantity / 100).max(1);
-        unit * (1 + chance.below(200))
+    /// The partial book. It agrees with what the diffs say as soon as these are told to its end.
+    pub(super) fn depth20(&self) -> String {
+        let top = |side| self.book.top(side, PARTIAL_LEVELS).map(|level| (level.price, level.quantity));
+        Object::new()
+            .value("lastUpdateId", self.book.update_id())
+            .levels("bids", top(Side::Bids))
+            .levels("asks", top(Side::Asks))
+            .end()
     }
 
-    // A day later the window begins anew: the demo's ticker covers up to a day, not always the whole of it.
-    fn sum_up(&mut self, trade: Level, now_ms: u64) {
-        match &mut self.window {
-            Some(window) if now_ms.saturating_sub(window.open_ms) < WINDOW_MS => window.take(trade),
-            older => {
-                let price_before = older.as_ref().map_or(trade.price, |window| window.last.price);
-                *older = Some(Window::open(now_ms, price_before, trade, self.trade_id));
-            }
-        }
+    pub(super) fn ticker(&mut self, now_ms: u64) -> String {
+        let [bid, ask] = [Side::Bids, Side::Asks].map(|side| self.book.best(side));
+        self.day.ticker(&self.name, now_ms, |event| best_prices(event, bid, ask))
+    }
+
+    /// The running minute's kline.
+    pub(super) fn kline(&self, now_ms: u64) -> String {
+        self.minute.kline(&self.name, now_ms, false)
+    }
+
+    /// Whether the running minute has trades to tell of.
+    pub(super) fn has_kline(&self) -> bool {
+        !self.minute.is_empty()
+    }
+
+    /// The running minute ends, and the next one begins.
+    pub(super) fn close_minute(&mut self, now_ms: u64) -> String {
+        let closed = self.minute.kline(&self.name, now_ms, true);
+        self.minute = Candle::new(self.minute.open_ms + MINUTE_MS, self.day.last().price);
+        closed
+    }
+
+    /// Changes of the book that no diff has told yet.
+    pub(super) fn changes(&self) -> usize {
+        self.book.changes()
+    }
+
+    /// Where the price is drawn to.
+    fn anchor(&self, index: i64) -> u64 {
+        let parts = 1_000_000_000 + self.own + index;
+        (i128::from(self.first_price) * i128::from(parts) / 1_000_000_000) as u64
+    }
+
+    /// Most are small; one in eight is ten times as large, and one in sixty a hundred times.
+    fn trade_quantity(&self, chance: &mut Chance) -> u64 {
+        let steps = 1 + chance.below(self.lot / self.step);
+        let times = match chance.below(64) {
+            0 => 100,
+            1..=8 => 10,
+            _ => 1,
+        };
+        steps * times * self.step
     }
 
     fn best_prices(&self, event: Object) -> Object {
-        event
-            .text("b", Decimal(self.bid.price))
-            .text("B", Decimal(self.bid.quantity))
-            .text("a", Decimal(self.ask.price))
-            .text("A", Decimal(self.ask.quantity))
+        best_prices(event, self.book.best(Side::Bids), self.book.best(Side::Asks))
     }
 }
 
-impl Window {
-    fn open(open_ms: u64, price_before: u64, first: Level, first_trade_id: u64) -> Self {
-        let Level { price, .. } = first;
-        let (open, high, low) = (price, price, price);
-        let mut window =
-            Self { open_ms, price_before, open, high, low, volume: 0, quote: 0, first_trade_id, last: first };
-        window.take(first);
-        window
-    }
-
-    fn take(&mut self, trade: Level) {
-        self.high = self.high.max(trade.price);
-        self.low = self.low.min(trade.price);
-        self.volume += trade.quantity;
-        self.quote += u128::from(trade.price) * u128::from(trade.quantity);
-        self.last = trade;
-    }
-
-    fn changes(&self, event: Object) -> Object {
-        let change = self.last.price as i64 - self.open as i64;
-        let average = self.quote / u128::from(self.volume);
-        event
-            .text("p", Signed { sign: change, size: Decimal(change.unsigned_abs()) })
-            .text("P", percent(change, self.open))
-            .text("w", Decimal(average as u64))
-            .text("x", Decimal(self.price_before))
-            .text("c", Decimal(self.last.price))
-            .text("Q", Decimal(self.last.quantity))
-    }
-
-    fn sums(&self, event: Object) -> Object {
-        event
-            .text("o", Decimal(self.open))
-            .text("h", Decimal(self.high))
-            .text("l", Decimal(self.low))
-            .text("v", Decimal(self.volume))
-            .text("q", Decimal((self.quote / u128::from(ONE)) as u64))
-    }
-}
-
-/// A count of 10^-8 as text.
-struct Decimal(u64);
-
-impl Display for Decimal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:08}", self.0 / ONE, self.0 % ONE)
-    }
-}
-
-/// A size with the sign of another number.
-struct Signed<T> {
-    sign: i64,
-    size: T,
-}
-
-impl<T: Display> Display for Signed<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.sign < 0 { "-" } else { "" };
-        write!(f, "{sign}{}", self.size)
-    }
-}
-
-/// A change in percent, with Binance's three decimals.
-fn percent(change: i64, of: u64) -> Signed<String> {
-    let thousandths = u128::from(change.unsigned_abs()) * 100_000 / u128::from(of);
-    Signed { sign: change, size: format!("{}.{:03}", thousandths / 1000, thousandths % 1000) }
-}
-
-/// A JSON object that is being written, its fields in the exchange's order. Texts need no escaping here.
-struct Object(String);
-
-impl Object {
-    fn new() -> Self {
-        Self(String::with_capacity(512))
-    }
-
-    fn text(self, name: &str, text: impl Display) -> Self {
-        self.field(format_args!("\"{name}\":\"{text}\""))
-    }
-
-    fn value(self, name: &str, value: impl Display) -> Self {
-        self.field(format_args!("\"{name}\":{value}"))
-    }
-
-    fn field(mut self, field: fmt::Arguments<'_>) -> Self {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        self.0.write_fmt(field).expect("a string takes all text");
-        self
-    }
-
-    fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decimals_are_text_made_from_integers() {
-        assert_eq!(Decimal(61_730 * ONE + 5).to_string(), "61730.00000005");
-        assert_eq!(Signed { sign: -1, size: Decimal(ONE / 2) }.to_string(), "-0.50000000");
-        assert_eq!(percent(-123, 100_000).to_string(), "-0.123");
-        assert_eq!(percent(2 * ONE as i64, ONE).to_string(), "200.000");
-    }
-
-    #[test]
-    fn a_day_later_the_window_begins_anew() {
-        let listing = Listing { name: "AB", price: ONE, tick: 1, quantity: ONE };
-        let (mut symbol, mut chance) = (Symbol::new(&listing, 0), Chance(1));
-        assert_eq!(symbol.ticker_if_due(5), None, "no trade yet");
-        symbol.trade(5, &mut chance);
-        symbol.trade(5 + WINDOW_MS - 1, &mut chance);
-        let (_, before) = symbol.ticker_if_due(5 + WINDOW_MS - 1).unwrap();
-        symbol.trade(5 + WINDOW_MS, &mut chance);
-        let (_, after) = symbol.ticker_if_due(2 * WINDOW_MS).unwrap();
-        assert!(before.contains(r#""n":2"#) && after.contains(r#""n":1"#), "{before} {after}");
-    }
+fn best_prices(event: Object, bid: Level, ask: Level) -> Object {
+    event
+        .text("b", decimal(bid.price))
+        .text("B", decimal(bid.quantity))
+        .text("a", decimal(ask.price))
+        .text("A", decimal(ask.quantity))
 }
