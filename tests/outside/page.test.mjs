@@ -2,11 +2,19 @@
 // comes back is found again. With SCREENSHOTS=docs it also takes the pictures of the documentation, of the simulated market.
 
 import assert from "node:assert/strict";
+import path from "node:path";
 import { after, before, test } from "node:test";
 
 import { launch, Visit } from "./browser.mjs";
 import { Exchange } from "./exchange.mjs";
-import { Feed, Server, until } from "./harness.mjs";
+import { Feed, Process, Server, program, root, until } from "./harness.mjs";
+
+/** What the pictures show, by the names of their files. */
+const PICTURES = [
+  ["page-light", { viewport: { width: 1280, height: 720 }, colorScheme: "light" }],
+  ["page-dark", { viewport: { width: 1440, height: 810 }, colorScheme: "dark", hash: "#open=btcusdt" }],
+  ["page-phone", { viewport: { width: 390, height: 760 }, colorScheme: "dark" }],
+];
 
 let browser;
 before(async () => (browser = await launch()));
@@ -156,4 +164,23 @@ test("a server that ends and comes back on its port is found again, and what it 
   await until(async () => (await visit.table("trades")).some(([, , size]) => size === "7"), `the trade ${trade.t} of the new server`);
   assert.ok((await visit.table("trades")).some(([, words]) => words.startsWith("server began anew")), "the hole is told");
   await visit.close();
+});
+
+test("the demo, as one meets it", async (t) => {
+  const demo = new Process(program, ["demo", "--listen", "127.0.0.1:0"]);
+  t.after(() => demo.stop());
+  const address = await demo.line((line) => /^open http:\/\/(.*)\/$/.exec(line)?.[1]);
+  const folder = process.env.SCREENSHOTS && path.resolve(root, process.env.SCREENSHOTS);
+  for (const [name, options] of PICTURES) {
+    const visit = await Visit.open(browser, address, options);
+    await until(async () => /^\d/.test(await visit.words("p99")), "a delay");
+    await until(async () => (await visit.cell("BTCUSDT", "trend"))?.length > 1, "a price line");
+    if (options.hash) await until(async () => (await visit.table("trades")).length > 0 && (await visit.table("bids")).length === 15, "trades and book");
+    if (folder) {
+      // Price lines of some length; and the start of the page is out of the window of delays.
+      await new Promise((resolve) => setTimeout(resolve, 90_000));
+      await visit.page.screenshot({ path: path.join(folder, `${name}.png`) });
+    }
+    await visit.close();
+  }
 });
