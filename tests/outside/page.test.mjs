@@ -178,7 +178,7 @@ test("the demo, as one meets it", async (t) => {
     if (options.hash) await until(async () => (await visit.table("trades")).length > 0 && (await visit.table("bids")).length === 15, "trades and book");
     if (folder) {
       // Price lines of some length; and the start of the page is out of the window of delays.
-      await new Promise((resolve) => setTimeout(resolve, 90_000));
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
       await visit.page.screenshot({ path: path.join(folder, `${name}.png`) });
     }
     await visit.close();
