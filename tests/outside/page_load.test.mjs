@@ -38,11 +38,11 @@ test("5,000 messages a second: frames keep their time, and the heap its size", a
   const running = exchange.run(5200);
   t.after(() => running.stop());
   await until(async () => (await page.figure("messages")) >= 4500, "4,500 messages a second");
-  await page.frames(2);
+  await page.frames(1.5);
   const before = await page.heap();
   const rates = [];
   const watching = setInterval(async () => rates.push(await page.figure("messages")), 1000);
-  const frames = await page.frames(7);
+  const frames = await page.frames(6);
   clearInterval(watching);
   const after = await page.heap();
   const rate = at(rates.sort((a, b) => a - b), 0.5);
@@ -53,13 +53,13 @@ test("5,000 messages a second: frames keep their time, and the heap its size", a
   assert.ok(after < before * 1.15, `the heap grew from ${before} to ${after} bytes`);
 });
 
-test("a demo's load: from ingest to screen within a few frames", async (t) => {
+test("three times a demo's load: from ingest to screen within a few frames", async (t) => {
   const { page, exchange } = await settled(t, 100);
-  const running = exchange.run(400);
+  const running = exchange.run(900);
   t.after(() => running.stop());
-  const frames = await page.frames(7);
+  const frames = await page.frames(6);
   const [p50, p99] = [await page.figure("p50"), await page.figure("p99")];
   t.diagnostic(`delay: p50 ${p50} ms, p99 ${p99} ms; frames: p50 ${figure(at(frames, 0.5))} ms`);
   assert.ok(p50 > 0 && p50 <= 50, `p50 ${p50} ms`);
-  assert.ok(p99 <= 200, `p99 ${p99} ms`);
+  assert.ok(p99 <= 100, `p99 ${p99} ms`);
 });

@@ -90,7 +90,7 @@ const list = new List(market, where, {
   seen: (rows) => wants.seen(rows),
   open(row) {
     keep({ open: row.symbol });
-    pane.open(row);
+    pane.open(row, true);
   },
 });
 
@@ -118,7 +118,7 @@ function reopen() {
   const row = where.open && !pane.row ? market.rows.get(where.open) : undefined;
   if (!row) return;
   list.select(row);
-  pane.open(row);
+  pane.open(row, false);
 }
 
 // Keys, theme, and a page that nobody looks at.

@@ -84,7 +84,7 @@ export class Wants {
     if (this.connection.state !== "open") return;
     for (const { channel, stale } of channels ?? []) {
       this.market.expect(channel);
-      if (stale) this.market.status(channel, true);
+      this.market.status(channel, stale === true);
     }
     this.hasAsked ||= channels !== undefined;
     const { size } = this.market.rows;
