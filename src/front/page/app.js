@@ -2,7 +2,6 @@
 //
 // A message changes numbers in memory and asks for a frame, if what it changed is on the screen; the frame draws what differs.
 
-import { Connection } from "../tapecast.js";
 import { Delay } from "./delay.js";
 import { Head } from "./head.js";
 import { List } from "./list.js";
@@ -10,15 +9,13 @@ import { Market, SAMPLE_MS } from "./market.js";
 import { COLUMNS } from "./order.js";
 import { Pane } from "./pane.js";
 import * as place from "./place.js";
+import { Remote } from "./remote.js";
 import * as spark from "./spark.js";
 import { Wants } from "./wants.js";
 
-const url = new URL("v1/ws", document.baseURI);
-url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-
 const where = place.read(COLUMNS.map(({ key }) => key));
 const filter = document.getElementById("filter");
-const connection = new Connection(url);
+const connection = new Remote();
 const market = new Market();
 const delay = new Delay();
 const head = new Head(connection, market, delay);
@@ -93,7 +90,7 @@ const list = new List(market, where, {
   seen: (rows) => wants.seen(rows),
   open(row) {
     keep({ open: row.symbol });
-    pane.open(row);
+    pane.open(row, true);
   },
 });
 
@@ -121,7 +118,7 @@ function reopen() {
   const row = where.open && !pane.row ? market.rows.get(where.open) : undefined;
   if (!row) return;
   list.select(row);
-  pane.open(row);
+  pane.open(row, false);
 }
 
 // Keys, theme, and a page that nobody looks at.

@@ -1,7 +1,7 @@
 // The delay from ingest to screen: a histogram of the last half minute, in fixed room.
 //
-// A record counts once its frame is painted; one that was replaced before a frame showed it never came to the screen, but its delay
-// is counted with the frame's others: it is what one waited for the newer one.
+// A record counts once the frame that shows it is painted. One that a newer one replaced before a frame may count too, with the frame that
+// showed the newer: never for less than it took.
 
 /** Seconds of the window: a slot each. */
 const SLOTS = 30;

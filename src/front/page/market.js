@@ -47,8 +47,10 @@ export class Row {
     this.name = symbol.toUpperCase();
   }
 
+  /** Where there is a ticker, its trades' feed may rest. */
   get isStale() {
-    return this.stale !== 0 || this.isOld;
+    const telling = this.hasTicker ? ~BITS.trade : ~0;
+    return (this.stale & telling) !== 0 || this.isOld;
   }
 
   get hasTicker() {
@@ -106,7 +108,9 @@ export class Market {
     const { row, kind } = this.#place(channel);
     const bit = BITS[kind];
     if (!row || bit === undefined) return;
-    row.stale = isStale ? row.stale | bit : row.stale & ~bit;
+    const stale = isStale ? row.stale | bit : row.stale & ~bit;
+    if (stale === row.stale) return;
+    row.stale = stale;
     row.version++;
   }
 

@@ -6,7 +6,8 @@
 //! | file | what |
 //! |---|---|
 //! | `index.html`, `style.css`, `icon.svg` | the page, without a script or a style in it |
-//! | `app.js` | starts it all: the connection, the frame in which everything is drawn |
+//! | `app.js` | starts it all; the frame in which everything is drawn |
+//! | `feed.js`, `remote.js` | the worker that holds the connection, and the page's side of it |
 //! | `market.js` | what is known of each symbol; no DOM |
 //! | `wants.js` | what it asks of the server |
 //! | `list.js`, `order.js`, `row.js`, `spark.js` | the watch list: its order, the rows that are seen, their price lines |
@@ -30,7 +31,7 @@ use super::answer::{Answer, Refused, plain, whole};
 /// What a browser may do for the page: load and connect to where it came from, nothing else, and make no markup out of text.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-     require-trusted-types-for 'script'; trusted-types 'none'";
+     require-trusted-types-for 'script'; trusted-types worker";
 
 /// What `GET /` says to who does not ask for HTML.
 const INDEX: &str = concat!(
@@ -67,6 +68,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/app.js", JS_TYPE, include_str!("app.js")),
     ("/page/book.js", JS_TYPE, include_str!("book.js")),
     ("/page/delay.js", JS_TYPE, include_str!("delay.js")),
+    ("/page/feed.js", JS_TYPE, include_str!("feed.js")),
     ("/page/head.js", JS_TYPE, include_str!("head.js")),
     ("/page/ladder.js", JS_TYPE, include_str!("ladder.js")),
     ("/page/list.js", JS_TYPE, include_str!("list.js")),
@@ -75,6 +77,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/order.js", JS_TYPE, include_str!("order.js")),
     ("/page/pane.js", JS_TYPE, include_str!("pane.js")),
     ("/page/place.js", JS_TYPE, include_str!("place.js")),
+    ("/page/remote.js", JS_TYPE, include_str!("remote.js")),
     ("/page/row.js", JS_TYPE, include_str!("row.js")),
     ("/page/spark.js", JS_TYPE, include_str!("spark.js")),
     ("/page/tape.js", JS_TYPE, include_str!("tape.js")),

@@ -31,11 +31,6 @@ export function price(written, places) {
   return shown === "" ? grouped(whole) : `${grouped(whole)}.${shown}`;
 }
 
-/** An amount: as written, without zeros at its end. */
-export function amount(written) {
-  return price(written, 0);
-}
-
 function grouped(whole) {
   const sign = whole.startsWith("-") ? "−" : "";
   const digits = sign ? whole.slice(1) : whole;

@@ -30,7 +30,8 @@ export class Pane {
     });
   }
 
-  open(row) {
+  /** `focus`: the reader asked for it, and goes on from there. */
+  open(row, focus) {
     if (row !== this.row) {
       this.#release?.();
       this.row = row;
@@ -45,7 +46,7 @@ export class Pane {
       document.body.classList.add("has-pane");
       this.#element.hidden = false;
     }
-    this.#title.focus({ preventScroll: true });
+    if (focus) this.#title.focus({ preventScroll: true });
   }
 
   close() {

@@ -18,6 +18,7 @@ export class Line {
   #cells = {};
   #flashAt = 0;
   #isFlashing = false;
+  #isSelected;
   #lastValue = NaN;
 
   constructor(id) {
@@ -81,6 +82,8 @@ export class Line {
   }
 
   select(isSelected) {
+    if (this.#isSelected === isSelected) return;
+    this.#isSelected = isSelected;
     this.element.classList.toggle("selected", isSelected);
     this.element.setAttribute("aria-selected", isSelected);
   }

@@ -1,6 +1,6 @@
 // A symbol's trades on the screen: the newest above, what was missed told as a line between those it lay between.
 
-import { amount, price, text } from "./numbers.js";
+import { decimals, price, text } from "./numbers.js";
 
 /** Lines that are kept and shown. */
 const LINES = 40;
@@ -19,6 +19,8 @@ export class Tape {
   #shown = [];
   #isOld = true;
   #kind = "";
+  /** Decimals that sizes needed so far: all of them are written with as many. */
+  #sized = 0;
 
   constructor() {
     for (let at = 0; at < LINES; at++) this.#shown.push(this.#makeLine());
@@ -29,6 +31,7 @@ export class Tape {
     this.#kind = kind;
     this.#lines.fill(undefined);
     this.#count = 0;
+    this.#sized = 0;
     this.#isOld = true;
   }
 
@@ -37,6 +40,7 @@ export class Tape {
     if (data === null || typeof data !== "object") return;
     const at = Math.abs(data.T) < TIME_MAX ? data.T : record.ts / 1000;
     const way = typeof data.m === "boolean" ? (data.m ? "down" : "up") : "";
+    this.#sized = Math.max(this.#sized, decimals(text(data.q)));
     this.#add({ at, price: text(data.p), size: text(data.q), way, missed: "" });
   }
 
@@ -58,7 +62,7 @@ export class Tape {
     this.#isOld = false;
     for (let at = 0; at < LINES; at++) {
       const number = this.#count - 1 - at;
-      write(this.#shown[at], number < 0 ? undefined : this.#lines[number % LINES], places);
+      write(this.#shown[at], number < 0 ? undefined : this.#lines[number % LINES], places, this.#sized);
     }
     const waiting = this.#kind ? "waiting for the first" : "no channel of this symbol has any";
     const note = this.#count === 0 ? waiting : "";
@@ -79,7 +83,7 @@ export class Tape {
   }
 }
 
-function write({ line, cells }, trade, places) {
+function write({ line, cells }, trade, places, sized) {
   line.hidden = trade === undefined;
   if (trade === undefined) return;
   const isGap = trade.missed !== "";
@@ -88,7 +92,7 @@ function write({ line, cells }, trade, places) {
   cells[1].parentNode.colSpan = isGap ? 3 : 1;
   put(cells[0], isGap ? "" : clock.format(trade.at));
   put(cells[1], isGap ? trade.missed : arrow + price(trade.price, places));
-  put(cells[2], isGap ? "" : amount(trade.size));
+  put(cells[2], isGap ? "" : price(trade.size, sized));
   cells[1].parentNode.ariaLabel = trade.way ? `${trade.way === "up" ? "bought" : "sold"} ${price(trade.price, places)}` : null;
 }
 

@@ -14,7 +14,7 @@ const FRAME_MS = 16;
 /** Books change by twenty lines at once: faster than this nobody reads. */
 const BOOK_MS = 100;
 
-/** After the list was moved, until what is seen now is asked for. */
+/** After the list was moved, until what is seen now is asked for; the first time at once. */
 const SETTLE_MS = 200;
 
 /** Between two questions about what exists: in a market without symbols, in one that has some. */
@@ -52,15 +52,14 @@ export class Wants {
 
   #askPatterns() {
     const before = this.#unseen;
-    this.#unseen = this.connection.subscribe(["*@ticker", "*@bookTicker"], this.take, { everyMs: this.#unseenMs });
-    handled(this.#unseen);
+    this.#unseen = this.connection.subscribe(["*@ticker", "*@bookTicker"], this.take, { everyMs: this.#unseenMs, newest: true });
     before?.unsubscribe();
   }
 
   /** Rows that are on the screen from now on. */
   seen(rows) {
     clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => this.#askSeen(rows), SETTLE_MS);
+    this.#settling = setTimeout(() => this.#askSeen(rows), this.#seen ? SETTLE_MS : 0);
   }
 
   #askSeen(rows) {
@@ -75,7 +74,6 @@ export class Wants {
   #exchange(before, channels, take, options) {
     if (before && before.channels.length === channels.length && channels.every((name) => before.channels.includes(name))) return before;
     const now = channels.length > 0 ? this.connection.subscribe(channels, take, options) : undefined;
-    if (now) handled(now);
     before?.unsubscribe();
     return now;
   }
@@ -86,7 +84,7 @@ export class Wants {
     if (this.connection.state !== "open") return;
     for (const { channel, stale } of channels ?? []) {
       this.market.expect(channel);
-      if (stale) this.market.status(channel, true);
+      this.market.status(channel, stale === true);
     }
     this.hasAsked ||= channels !== undefined;
     const { size } = this.market.rows;
@@ -135,7 +133,7 @@ class Opened {
       const kind = BOOKS.find((kind) => kinds.has(kind));
       // Every diff counts; of whole books the newest does.
       const everyMs = kind === undefined || /^depth(@|$)/.test(kind) ? 0 : BOOK_MS;
-      this.#take("book", kind, { everyMs });
+      this.#take("book", kind, { everyMs, newest: everyMs > 0 });
     }
     if (found) this.calls.kinds(this.#has);
     if (!this.#has.trades || !this.#has.book) this.#timer = setTimeout(() => void this.#look(), ASK_OPEN_MS);
@@ -149,18 +147,12 @@ class Opened {
   }
 
   #subscribe(kind, take, options) {
-    const subscription = this.connection.subscribe(`${this.symbol}@${kind}`, take, options);
-    this.#subscriptions.push(subscription);
-    subscription.ready.catch((error) => {
+    const refused = (code) => {
       // A server whose rules say that each of these counts: then each is taken.
-      if (error.code === "not_conflatable" && options.everyMs && !this.#isClosed) this.#subscribe(kind, take, {});
-    });
+      if (code === "not_conflatable" && !this.#isClosed) this.#subscribe(kind, take, {});
+    };
+    this.#subscriptions.push(this.connection.subscribe([`${this.symbol}@${kind}`], take, { ...options, refused }));
   }
-}
-
-/** A refusal comes as the connection's `error` too, where it is told. */
-function handled(subscription) {
-  subscription.ready.catch(nothing);
 }
 
 /** The channels that exist and match; nothing where the server did not say. */
