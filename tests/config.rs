@@ -152,12 +152,14 @@ fn check_names_the_line_of_each_problem() {
 
 #[test]
 fn check_names_the_line_of_what_is_not_toml_or_contradicts_itself() {
-    let file = File::new("syntax", "shards = 1\n[ring\nbytes = 5\n[ingest]\nlisten = none\nport\n");
+    let file =
+        File::new("syntax", "shards = 1\n[ring\nbytes = 5\n[ingest]\nlisten = none\nunix = \"a\\q\"\nport\n");
     let (said, code) = checked(&file);
     let expected = [
         "2: not TOML: unclosed table, expected `]`",
         "5: ingest.listen: text stands in quotes; write listen = \"none\"",
-        "6: not TOML: key with no value, expected `=`",
+        "6: ingest.unix: not TOML: missing escaped value, expected `b`, `e`, `f`, `n`, `r`, `\\`, `\"`, `x`, `u`, `U`",
+        "7: not TOML: key with no value, expected `=`",
     ];
     let expected: Vec<_> = expected.iter().map(|line| format!("{}:{line}", file.path())).collect();
     assert_eq!(
@@ -207,6 +209,7 @@ fn a_file_that_is_not_there_is_named() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said.starts_with("no-such-file.toml cannot be read: "), "{said}");
     assert!(refused(&["--config", "no-such-file.toml"]).contains("no-such-file.toml cannot be read"));
+    assert!(refused(&["--config", "/dev/zero"]).contains("more than 262144 bytes are no configuration"));
 }
 
 #[test]
