@@ -209,7 +209,15 @@ fn a_file_that_is_not_there_is_named() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said.starts_with("no-such-file.toml cannot be read: "), "{said}");
     assert!(refused(&["--config", "no-such-file.toml"]).contains("no-such-file.toml cannot be read"));
-    assert!(refused(&["--config", "/dev/zero"]).contains("more than 262144 bytes are no configuration"));
+}
+
+#[test]
+fn a_file_without_an_end_is_not_read_to_it() {
+    let large = |bytes: usize| File::new("large", &"#".repeat(bytes));
+    assert_eq!(checked(&large(262_144)), ("ok\n".to_owned(), Some(0)));
+    let (said, code) = checked(&large(262_145));
+    assert!(said.contains("more than 262144 bytes are no configuration; check the path"), "{said}");
+    assert_eq!(code, Some(2));
 }
 
 #[test]
@@ -260,7 +268,13 @@ fn a_wrong_command_line_exits_with_2_and_help_with_0() {
         assert_eq!(tapecast(arguments).status.code(), Some(0), "{arguments:?}");
     }
     let help = text(tapecast(&["serve", "--help"]).stdout);
-    for part in ["TAPECAST_RING_BYTES", "TAPECAST_CONFIG", "docs/tapecast.example.toml", "tapecast check"] {
+    for part in [
+        "TAPECAST_RING_BYTES",
+        "TAPECAST_CONFIG",
+        "TAPECAST_LOG_FORMAT",
+        "docs/tapecast.example.toml",
+        "tapecast check",
+    ] {
         assert!(help.contains(part), "{part}: {help}");
     }
 }
