@@ -152,12 +152,14 @@ fn check_names_the_line_of_each_problem() {
 
 #[test]
 fn check_names_the_line_of_what_is_not_toml_or_contradicts_itself() {
-    let file = File::new("syntax", "shards = 1\n[ring\nbytes = 5\n[ingest]\nlisten = none\nport\n");
+    let file =
+        File::new("syntax", "shards = 1\n[ring\nbytes = 5\n[ingest]\nlisten = none\nunix = \"a\\q\"\nport\n");
     let (said, code) = checked(&file);
     let expected = [
         "2: not TOML: unclosed table, expected `]`",
         "5: ingest.listen: text stands in quotes; write listen = \"none\"",
-        "6: not TOML: key with no value, expected `=`",
+        "6: ingest.unix: not TOML: missing escaped value, expected `b`, `e`, `f`, `n`, `r`, `\\`, `\"`, `x`, `u`, `U`",
+        "7: not TOML: key with no value, expected `=`",
     ];
     let expected: Vec<_> = expected.iter().map(|line| format!("{}:{line}", file.path())).collect();
     assert_eq!(
@@ -210,6 +212,15 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_file_without_an_end_is_not_read_to_it() {
+    let large = |bytes: usize| File::new("large", &"#".repeat(bytes));
+    assert_eq!(checked(&large(262_144)), ("ok\n".to_owned(), Some(0)));
+    let (said, code) = checked(&large(262_145));
+    assert!(said.contains("more than 262144 bytes are no configuration; check the path"), "{said}");
+    assert_eq!(code, Some(2));
+}
+
+#[test]
 fn serve_refuses_what_check_refuses() {
     let file = File::new("serve", "\nring.bytes = 1000\n");
     let said = refused(&["--config", file.path()]);
@@ -257,7 +268,13 @@ fn a_wrong_command_line_exits_with_2_and_help_with_0() {
         assert_eq!(tapecast(arguments).status.code(), Some(0), "{arguments:?}");
     }
     let help = text(tapecast(&["serve", "--help"]).stdout);
-    for part in ["TAPECAST_RING_BYTES", "TAPECAST_CONFIG", "docs/tapecast.example.toml", "tapecast check"] {
+    for part in [
+        "TAPECAST_RING_BYTES",
+        "TAPECAST_CONFIG",
+        "TAPECAST_LOG_FORMAT",
+        "docs/tapecast.example.toml",
+        "tapecast check",
+    ] {
         assert!(help.contains(part), "{part}: {help}");
     }
 }

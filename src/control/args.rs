@@ -20,7 +20,8 @@ Every key may stand in the file, in the environment or behind --set; of several,
   --set and flags  --set ring.bytes=268435456
 
 docs/tapecast.example.toml has every key with its default and why one would change it; `tapecast check FILE` says
-what is wrong with a file. TAPECAST_LOG says what is logged, as info or tapecast::ingest=debug.";
+what is wrong with a file. TAPECAST_LOG says what is logged, as info or tapecast::ingest=debug; TAPECAST_LOG_FORMAT=json
+writes it as JSON.";
 
 /// The process's environment, for whom it concerns.
 #[expect(clippy::disallowed_methods, reason = "here, and nowhere else, the configuration is read from it")]

@@ -32,9 +32,9 @@ impl Environment {
         Self(ours)
     }
 
-    /// The configuration file that the environment names, and by which variable.
+    /// The configuration file that the environment names, and by which variable; an empty one names none.
     pub(super) fn file(&self) -> Option<(PathBuf, Origin)> {
-        let (name, path) = self.0.iter().find(|(name, _)| name == FILE)?;
+        let (name, path) = self.0.iter().find(|(name, path)| name == FILE && !path.is_empty())?;
         Some((PathBuf::from(path), Origin::Variable(name.clone())))
     }
 
@@ -77,6 +77,8 @@ fn stranger(name: &str, known: &[&str]) -> String {
     let known: Vec<(String, &str)> = known.iter().map(|known| (behind(known), *known)).collect();
     let words: Vec<&str> = known.iter().map(|(word, _)| word.as_str()).collect();
     let near = nearest::word(&behind(name), &words);
+    // In a line of the log.
+    let name = name.escape_debug();
     match near.and_then(|near| known.iter().find(|(word, _)| word == near)) {
         Some((_, known)) => format!("{name} stands for no key and is passed over; did you mean {known}?"),
         None => format!("{name} stands for no key and is passed over"),
@@ -126,11 +128,14 @@ mod tests {
             ("TAPECAST_RING_BYTE", "1"),
             ("TAPECAST_SERVICE_HOST", "10.0.0.1"),
             ("TAPECAST_PORT", "tcp://10.0.0.1:9001"),
+            ("TAPECAST_\n\u{9b}31m", "1"),
         ]);
         assert_eq!(environment.file().map(|(path, _)| path), Some(PathBuf::from("a.toml")));
+        assert_eq!(Environment::new([(FILE.into(), "".into())]).file(), None);
         assert_eq!(
             environment.strangers(),
             [
+                r"TAPECAST_\n\u{9b}31m stands for no key and is passed over",
                 "TAPECAST_PORT stands for no key and is passed over",
                 "TAPECAST_RING_BYTE stands for no key and is passed over; did you mean TAPECAST_RING_BYTES?",
                 "TAPECAST_SERVICE_HOST stands for no key and is passed over",

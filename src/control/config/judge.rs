@@ -15,6 +15,10 @@ use super::{nearest, rules};
 /// Where all keys are to be found.
 const ALL_KEYS: &str = "`tapecast serve --print-config` shows all keys";
 
+/// For whoever wrote `[delivery]`.
+const LIST_OF_RULES: &str = "delivery is a list of rules; write [[delivery]] above each, or \
+     delivery = [{ kind = \"ticker*\", delivery = \"latest\" }]";
+
 /// The value as it is taken; else what is wrong. A `--set` or a variable that is TOML but not what the key wants is
 /// tried as a bare string: a token of digits need not be quoted twice.
 pub(super) fn accepted(setting: &Setting, keys: &Keys) -> Result<Value, Vec<Problem>> {
@@ -64,7 +68,8 @@ fn not_toml(setting: &Setting, message: &str, keys: &Keys) -> String {
     };
     match fits(setting, &Value::String(text.clone())) {
         Err(refused) => format!("{refused}{}", default_of(key)),
-        Ok(()) if text.is_empty() => format!("not TOML: {message}"),
+        // With quotes of its own it needs no others.
+        Ok(()) if text.is_empty() || text.starts_with(['"', '\'']) => format!("not TOML: {message}"),
         Ok(()) if key.is_secret() => "text stands in quotes".to_owned(),
         Ok(()) => format!("text stands in quotes; write {} = {text:?}", key.split().1),
     }
@@ -74,6 +79,9 @@ fn no_such_key(setting: &Setting, keys: &Keys) -> String {
     let name = setting.key();
     if let Some(within) = keys.iter().find(|key| key.split().0 == name) {
         return format!("this is a section; set one of its keys, as {}", within.name);
+    }
+    if name.starts_with("delivery.") {
+        return LIST_OF_RULES.to_owned();
     }
     if let Some(key) = holder(&name, keys) {
         return format!("{key} is a key, not a section; {ALL_KEYS}");

@@ -3,6 +3,8 @@
 //! Pure but for reading the file. It knows no key. Invariant: each setting keeps the place where it was written.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
@@ -11,6 +13,9 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
 use super::problem::{Origin, Problem, Problems};
+
+/// What is larger is no configuration: a device without an end would fill the memory.
+const FILE_BYTES_MAX: u64 = 256 << 10;
 
 /// One key given a value somewhere.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +74,7 @@ pub(super) fn insert(table: &mut Table, path: &[String], value: Value) {
 /// The settings of a file.
 pub(super) fn of_file(path: &Path, named_by: Option<Origin>, problems: &mut Problems) -> Vec<Setting> {
     let file = path.display().to_string();
-    let text = match std::fs::read(path) {
+    let text = match bytes_of(path) {
         Ok(bytes) => String::from_utf8(bytes),
         Err(error) => {
             problems.push(Problem::new(
@@ -89,6 +94,15 @@ pub(super) fn of_file(path: &Path, named_by: Option<Origin>, problems: &mut Prob
             Vec::new()
         }
     }
+}
+
+fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if read as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("more than {FILE_BYTES_MAX} bytes are no configuration")));
+    }
+    Ok(bytes)
 }
 
 fn line_ends(bytes: &[u8]) -> usize {
@@ -195,7 +209,11 @@ fn places_within(value: &DeValue<'_>, text: &Text<'_>) -> HashMap<(usize, String
 /// The setting of one `--set KEY=VALUE`. The value is TOML, or a bare string where it is not.
 pub(super) fn of_set(argument: &str, problems: &mut Problems) -> Option<Setting> {
     let Some((key, value)) = argument.split_once('=') else {
-        let text = format!("{argument:?} has no '='; write --set KEY=VALUE, as --set ring.bytes=268435456");
+        // As far as it can be a key: a token may stand behind it.
+        let end = argument.find(|at: char| !at.is_ascii_alphanumeric() && at != '.' && at != '_');
+        let key = &argument[..end.unwrap_or(argument.len())];
+        let text =
+            format!("{key:?} has no '=' behind it; write --set KEY=VALUE, as --set ring.bytes=268435456");
         problems.push(Problem::new(Some(Origin::Set), "", text));
         return None;
     };
@@ -290,6 +308,6 @@ mod tests {
         assert_eq!(value("heartbeat.ping_every=20s"), Some("20s".into()));
         assert_eq!(value("ingest.token="), Some("".into()));
         assert_eq!(of_set("ring.bytes", &mut problems), None);
-        assert!(problems.to_string().contains("has no '='"), "{problems}");
+        assert!(problems.to_string().contains("\"ring.bytes\" has no '='"), "{problems}");
     }
 }

@@ -24,6 +24,9 @@ const PAYLOADS_IN_RING_MIN: usize = 64;
 /// A ring below this holds no market; one above it is a slip of the keyboard.
 const RING_BYTES: RangeInclusive<usize> = 1 << 16..=1 << 37;
 
+/// Channels beyond this are a slip of the keyboard: each has a place in tables that are taken at the start.
+const CHANNELS_MAX: u32 = 1 << 24;
+
 /// A request's head: hyper reads with a buffer of 8 KiB at least, and a megabyte of names is no request any more.
 const HEAD_BYTES: RangeInclusive<usize> = 8 << 10..=1 << 20;
 
@@ -50,7 +53,9 @@ pub(super) fn ring(written: &Written, checks: &mut Checks) -> ring::Options {
         let near = bytes.clamp(least, most).next_power_of_two();
         format!("{bytes} cannot be; the ring is a power of two from {least} to {most} bytes; write {near}")
     });
-    above_zero(checks, "ring.channels_max", channels_max as usize);
+    checks.require((1..=CHANNELS_MAX).contains(&channels_max), "ring.channels_max", || {
+        format!("{channels_max} channels cannot be; write 1 to {CHANNELS_MAX}")
+    });
     payload_fits(written, checks);
     ring::Options {
         bytes,
@@ -94,6 +99,7 @@ pub(super) fn ingest(written: &Written, checks: &mut Checks) -> ingest::Options 
                 .to_owned()
         });
     }
+    zero_or_some_time(checks, "channel.expire_after", written.channel.expire_after);
     zero_or_some_time(checks, "feed.stale_after", written.feed.stale_after);
     zero_or_some_time(checks, "feed.silence_after", written.feed.silence_after);
     ingest::Options {
@@ -113,7 +119,7 @@ pub(super) fn shard(written: &Written, checks: &mut Checks) -> shard::Options {
     let (limits, outbox) = (&written.limits, &written.outbox);
     bounds_memory(checks, "limits.message_bytes", limits.message_bytes);
     bounds_memory(checks, "outbox.bytes_max", outbox.bytes_max);
-    not_zero_time(checks, "limits.close_timeout", limits.close_timeout);
+    some_time(checks, "limits.close_timeout", limits.close_timeout);
     above_zero(checks, "socket.notsent_lowat_bytes", written.socket.notsent_lowat_bytes as usize);
     torn_pool_fits(written, checks);
     heartbeat(written, checks);
@@ -177,7 +183,7 @@ fn window_is_short(written: &Written, checks: &mut Checks) {
 
 fn heartbeat(written: &Written, checks: &mut Checks) {
     let (ping, pong) = (written.heartbeat.ping_every, written.heartbeat.pong_timeout);
-    not_zero_time(checks, "heartbeat.ping_every", ping);
+    some_time(checks, "heartbeat.ping_every", ping);
     let key = checks.blame("heartbeat.pong_timeout", "heartbeat.ping_every");
     checks.require(pong > ping, key, || {
         let (ping, pong) = (humantime::format_duration(ping), humantime::format_duration(pong));
@@ -195,7 +201,7 @@ pub(super) fn front(written: &Written, checks: &mut Checks) -> front::Options {
         let (least, most) = (HEAD_BYTES.start(), HEAD_BYTES.end());
         format!("{} cannot be; write a number from {least} to {most}", limits.head_bytes)
     });
-    not_zero_time(checks, "limits.head_timeout", limits.head_timeout);
+    some_time(checks, "limits.head_timeout", limits.head_timeout);
     front::Options {
         listen: written.subscribers.listen,
         connections_max: limits.connections,
@@ -267,8 +273,10 @@ fn above_zero(checks: &mut Checks, key: &str, value: usize) {
     checks.require(value > 0, key, || "0 cannot be; write a number above 0".to_owned());
 }
 
-fn not_zero_time(checks: &mut Checks, key: &str, time: Duration) {
-    checks.require(!time.is_zero(), key, || r#"no time at all cannot be; write a time as "10s""#.to_owned());
+fn some_time(checks: &mut Checks, key: &str, time: Duration) {
+    checks.require(time >= SHORTEST, key, || {
+        format!("{} is below a millisecond; write a time as \"10s\"", humantime::format_duration(time))
+    });
 }
 
 fn zero_or_some_time(checks: &mut Checks, key: &str, time: Duration) {

@@ -91,10 +91,15 @@ fn what_does_not_fit_together_names_key_fault_and_cure() {
         (&["shard.coalesce=1500us"], &["shard.coalesce: 1ms 500us cannot be", "whole milliseconds"]),
         (&["feed.stale=1s"], &["feed.stale: no such key; did you mean feed.stale_after?"]),
         (&["shards=0"], &["shards: 0 shards cannot be"]),
+        (&["ring.channels_max=4294967295"], &["4294967295 channels cannot be; write 1 to 16777216"]),
+        (&["delivery.trade=every"], &["delivery.trade: delivery is a list of rules; write [[delivery]]"]),
+        (&["heartbeat.pong_timeout=1000years"], &["write a time up to \"100years\""]),
         (&["ingest.listen=none"], &["ingest.listen", "write ingest.unix too"]),
         (&["ingest.token="], &["ingest.token: a token is printable ASCII"]),
         (&["ingest.listen=127.0.0.1:9001"], &["want the same port"]),
-        (&["limits.head_timeout=0s"], &["limits.head_timeout: no time at all cannot be"]),
+        (&["limits.head_timeout=0s"], &["limits.head_timeout: 0s is below a millisecond; write a time"]),
+        (&["heartbeat.ping_every=500us"], &["heartbeat.ping_every: 500us is below a millisecond"]),
+        (&["channel.expire_after=1ns"], &["channel.expire_after: 1ns is below a millisecond"]),
         (&["ring.byte=1"], &["ring.byte: no such key; did you mean ring.bytes?"]),
         (&["rings=1"], &["rings: no such key; did you mean [ring]?"]),
         (&["ring=1"], &["ring: this is a section; set one of its keys, as ring.bytes"]),
@@ -181,13 +186,20 @@ fn a_secret_is_printed_nowhere() {
         printed.contains("# token is set, not shown (--set)") && !printed.contains("hunter2"),
         "{printed}"
     );
-    for text in
-        ["[ingest]\ntoken = hunter2\n", "[ingest]\ntokn = \"hunter2\"\n", "ingest.token = [\"hunter2\"]\n"]
-    {
+    for text in [
+        "[ingest]\ntoken = hunter2\n",
+        "[ingest]\ntoken = \"hunter2\n",
+        "[ingest]\ntokn = \"hunter2\"\n",
+        "ingest.token = [\"hunter2\"]\n",
+    ] {
         let mut problems = Problems::default();
         let settings = layer::of_text("t", text, &mut problems);
         let said = build(settings, &Keys::default(), problems).unwrap_err().to_string();
         assert!(!said.contains("hunter2"), "{said}");
+    }
+    for argument in ["ingest.token hunter2", "ingest.token:hunter2"] {
+        let said = problems(&[argument]);
+        assert!(said.contains("\"ingest.token\" has no '='") && !said.contains("hunter2"), "{said}");
     }
 }
 

@@ -60,7 +60,11 @@ fn refused<E: Error>(value: &Value, wants: impl Display) -> E {
 
 /// A value as it is shown to whoever wrote it.
 pub(super) fn shown(value: &Value) -> String {
-    let text = value.to_string();
+    let text = match value {
+        // As TOML it may take several lines.
+        Value::String(text) => format!("{text:?}"),
+        other => other.to_string().replace(char::is_control, "?"),
+    };
     let end = text.char_indices().nth(SHOWN_CHARS_MAX).map(|(at, _)| at);
     end.map_or_else(|| text.clone(), |end| format!("{}…", &text[..end]))
 }
@@ -77,7 +81,11 @@ pub(super) fn not_a_word(value: &Value, words: &[&str]) -> String {
 pub(super) mod time {
     use std::time::Duration;
 
+    use serde::de::Error;
     use serde::{Deserializer, Serializer};
+
+    /// A hundred years: that far from now, all clocks still count.
+    const LONGEST: Duration = Duration::from_secs(100 * 31_557_600);
 
     pub(in super::super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&humantime::format_duration(*time))
@@ -85,7 +93,11 @@ pub(super) mod time {
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let parse = |text: &str| humantime::parse_duration(text).ok();
-        super::parsed(from, parse, r#"a time with its unit, as "20s", "500ms" or "7d""#)
+        let time = super::parsed(from, parse, r#"a time with its unit, as "20s", "500ms" or "7d""#)?;
+        if time > LONGEST {
+            return Err(D::Error::custom(r#"no server runs as long as this; write a time up to "100years""#));
+        }
+        Ok(time)
     }
 }
 
@@ -191,11 +203,15 @@ mod tests {
             );
         }
         assert!(said(time::deserialize(Value::Integer(20))).starts_with("20 cannot be; write a time"));
+        // Added to a clock, more would begin anew at its start.
+        assert!(said(read("101years")).ends_with(r#"write a time up to "100years""#));
     }
 
     #[test]
     fn times_are_written_so_that_they_are_read_again() {
-        for ns in [0, 1, 1_500_000, 500_000_000, 90_000_000_000, 604_800_000_000_000, u64::MAX] {
+        for ns in
+            [0, 1, 1_500_000, 500_000_000, 90_000_000_000, 604_800_000_000_000, 3_155_760_000_000_000_000]
+        {
             let time = Duration::from_nanos(ns);
             let text = time::serialize(&time, serde_json::value::Serializer).unwrap();
             let text = text.as_str().unwrap().to_owned();
@@ -229,6 +245,8 @@ mod tests {
     #[test]
     fn a_secret_is_not_shown_and_a_long_value_is_cut() {
         assert!(!said(secret(Value::Integer(123_456))).contains("123456"));
+        assert_eq!(shown(&"a\nb".into()), r#""a\nb""#, "a problem is one line");
+        assert!(!shown(&Value::Array(vec!["a\nb".into()])).contains('\n'));
         let long = said(path(Value::Array(vec![Value::String("ä".repeat(1000))])));
         assert!(long.chars().count() < 120 && long.contains('…'), "{long}");
     }
