@@ -3,7 +3,7 @@
 //! The tests look at exit codes, stderr and the sockets. Nothing here waits for a time.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Output};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
@@ -29,24 +29,6 @@ fn serve(arguments: &[&str]) -> Output {
 
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-#[test]
-fn a_port_that_is_taken_is_named_with_what_to_do() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--listen", "--ingest-listen", "--admin-listen"] {
-        let output = serve(&[flag, &address]);
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains(&address) && said.contains("in use"), "{flag}: {said}");
-        assert!(
-            said.contains("end the process that has this address, or choose another one"),
-            "{flag}: {said}"
-        );
-        assert!(output.stdout.is_empty(), "nothing listens");
-    }
 }
 
 #[test]
