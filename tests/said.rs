@@ -18,6 +18,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -389,4 +390,22 @@ fn a_pause_in_a_recording_is_told_with_its_line() {
     child.wait().unwrap();
     assert_eq!(first, "line 2 is due in 2h: the recording pauses (--speed max does not)\n");
     assert_eq!(feeds.records(), [r#"a@trade {"n":0}"#]);
+}
+
+/// Each pass is over before there is anything to wait for.
+#[test]
+fn a_loop_of_a_short_recording_ends_by_ctrl_c() {
+    let folder = Folder::new("short");
+    let file = folder.file("short.jsonl", trade(0.0, 0).as_bytes());
+    let feeds = Feeds::take();
+    let to = feeds.address.to_string();
+    let mut child = tapecast(&["replay", file.to_str().unwrap(), "--to", &to, "--loop"]).spawn().unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let first = heard(&mut child, stderr, |said| said.ends_with('\n'));
+    assert!(first.contains(", pass "), "{first}");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let summary = heard(&mut child, stdout, |said| said.ends_with('\n'));
+    assert!(summary.starts_with("sent ") && child.wait().unwrap().success(), "{summary}");
+    feeds.records();
 }

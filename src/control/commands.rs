@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use tokio::sync::watch;
@@ -63,7 +63,7 @@ pub(super) fn demo(demo: &Demo) -> Result<(), Failure> {
     let shutdown = shutdown::on_signals().map_err(running)?;
     let on_listening = |role: &str, address: SocketAddr| match role {
         // Fails when nobody reads stdout any more, which must not end a server.
-        "subscribers" => drop(say(&format!("open http://{address}/"))),
+        "subscribers" => drop(say(&format!("open http://{}/", reachable(address)))),
         _ => {
             tracing::info!(role, %address, "listening");
             if role == "ingest" {
@@ -75,6 +75,16 @@ pub(super) fn demo(demo: &Demo) -> Result<(), Failure> {
         server::Error::Listen(_, cause) if cause.kind() == io::ErrorKind::AddrInUse => taken(demo.listen),
         other => running(other),
     })
+}
+
+/// An address that a browser can open: one that stands for all of a machine's is none.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 fn taken(listen: SocketAddr) -> Failure {

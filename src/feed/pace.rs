@@ -104,6 +104,12 @@ impl Pace {
         self.first_ns.map(|_| now.saturating_sub(self.due))
     }
 
+    /// How long the latest message has to wait at `now`.
+    #[must_use]
+    pub fn ahead(&self, now: Duration) -> Duration {
+        self.due.saturating_sub(now)
+    }
+
     /// Begins the recording again, at `now`.
     pub fn restart(&mut self, now: Duration) {
         self.pass_start = self.due.max(now);
@@ -169,6 +175,7 @@ mod tests {
         pace.due(Some(2_000_000_001));
         assert_eq!(pace.lag(Duration::from_secs(1)), Some(Duration::ZERO));
         assert_eq!(pace.lag(Duration::from_secs(5)), Some(Duration::from_secs(3)));
+        assert_eq!([0, 5].map(|s| pace.ahead(Duration::from_secs(s)).as_secs()), [2, 0]);
         let mut unpaced = Pace::new(Speed::Max);
         unpaced.due(Some(1));
         assert_eq!(unpaced.lag(Duration::from_secs(5)), None);

@@ -136,6 +136,9 @@ impl Replay {
             if !self.options.repeat || self.summary.sent == sent_before {
                 return Ok(());
             }
+            // A pass may be too short for a turn within it.
+            self.report();
+            tokio::task::yield_now().await;
             recording = open(&self.options)?;
             self.pass += 1;
             self.pass_started = self.started.elapsed();
@@ -269,7 +272,11 @@ impl Replay {
                 rate: per_second(self.summary.sent - sent_before, elapsed - before),
                 lag: self.pace.lag(elapsed),
                 pass: self.options.repeat.then_some(self.pass),
-                left: self.share_read.and_then(|share| time_left(share, elapsed - self.pass_started)),
+                // The share that is read knows nothing of a pause; what is due next is not sent before its time.
+                left: self
+                    .share_read
+                    .and_then(|share| time_left(share, elapsed - self.pass_started))
+                    .map(|left| left.max(self.pace.ahead(elapsed))),
                 refused: self.client.refused(),
                 bad_lines: self.summary.bad_lines,
             };

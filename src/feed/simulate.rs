@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::client::{self, BATCH_BYTES, Client};
 use super::market::{self, Market};
 use super::progress::{self, Progress};
+use super::report::per_second;
 
 /// Behind by more than this, the market goes on from now.
 const LAG_US_MAX: u64 = 1_000_000;
@@ -85,9 +86,11 @@ struct Simulation {
     /// None where there is no progress to show.
     progress: Option<Progress>,
     summary: Summary,
-    /// Whether a server has taken records on this connection, and on any before it.
+    /// Whether a server has ever taken records, and whether a connection was lost since.
     greeted: bool,
     reconnected: bool,
+    /// How long to wait before the next connection; grows until a server takes records.
+    back_off: Duration,
     refused_before: u64,
     first_refusal: Option<String>,
     /// Sent, and when: at the last line of progress.
@@ -107,6 +110,7 @@ impl Simulation {
             summary: Summary::default(),
             greeted: false,
             reconnected: false,
+            back_off: BACK_OFF_MIN,
             refused_before: 0,
             first_refusal: None,
             shown: (0, Duration::ZERO),
@@ -134,6 +138,7 @@ impl Simulation {
         // The first answer: from here on it is known that the server takes this feed.
         self.client.settle().await?;
         self.greeted = true;
+        self.back_off = BACK_OFF_MIN;
         loop {
             if self.lag_us() > LAG_US_MAX {
                 self.summary.skipped += self.market.skip(self.now_us());
@@ -162,10 +167,9 @@ impl Simulation {
     async fn reconnect(&mut self) {
         self.reconnected = true;
         self.refused_before += self.client.refused();
-        let mut back_off = BACK_OFF_MIN;
         self.client = loop {
-            sleep(back_off).await;
-            back_off = (back_off * 2).min(BACK_OFF_MAX);
+            sleep(self.back_off).await;
+            self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
             match Client::connect(&self.options.to, self.options.token.as_deref()).await {
                 Ok(client) => break client,
                 Err(_) => self.report(),
@@ -248,10 +252,6 @@ fn wall_us() -> u64 {
 // Progress is a courtesy: nobody reading it must not end a simulation.
 fn tell(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
-}
-
-fn per_second(count: u64, time: Duration) -> u64 {
-    (count as f64 / time.as_secs_f64().max(1e-9)).round() as u64
 }
 
 impl fmt::Display for Summary {

@@ -101,6 +101,31 @@ fn a_skipped_time_is_counted_and_nothing_of_it_is_made() {
     assert!(told.is_empty(), "seed 3: {told:?}");
 }
 
+/// A feed whose server comes and goes introduces its symbols each time: that must not set more and more tickers going.
+#[test]
+fn tickers_stay_one_a_second_however_often_symbols_are_introduced() {
+    let mut market = Market::new(&Options { symbols: 1, rate: 500, seed: 12 }, START_US);
+    let tickers = |market: &mut Market, until_us| {
+        let told = std::iter::from_fn(|| market.next(until_us));
+        told.filter(|event| event.channel.ends_with("@ticker")).count()
+    };
+    for turn in 1..=20 {
+        tickers(&mut market, START_US + turn * SECOND_US / 2);
+        market.introduce(START_US + turn * SECOND_US / 2);
+    }
+    let count = tickers(&mut market, START_US + 30 * SECOND_US);
+    assert!((18..=22).contains(&count), "seed 12: {count} tickers in twenty seconds");
+}
+
+#[test]
+fn the_busiest_market_has_a_day_behind_it_too() {
+    let mut market = Market::new(&Options { symbols: 1, rate: 1_000_000, seed: 13 }, START_US);
+    market.introduce(START_US);
+    let told = std::iter::from_fn(|| market.next(START_US)).find(|event| event.channel.ends_with("@ticker"));
+    let ticker: Value = serde_json::from_str(&told.unwrap().payload).unwrap();
+    assert!(ticker["F"].as_u64().unwrap() < ticker["L"].as_u64().unwrap(), "seed 13: {ticker}");
+}
+
 /// Prices wander as they do on an exchange, each in its own way; nothing carries them off.
 #[test]
 fn prices_wander_and_do_not_run_away() {

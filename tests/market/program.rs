@@ -68,7 +68,8 @@ fn wait_for_records(address: SocketAddr, channels: &[&str]) {
 
 #[test]
 fn the_demo_prints_one_line_shows_a_market_and_ends_in_order() {
-    let mut demo = Program::start(&["demo", "--listen", "127.0.0.1:0"]);
+    // All addresses of a machine are none that a browser opens: the loopback one is told.
+    let mut demo = Program::start(&["demo", "--listen", "0.0.0.0:0"]);
     let line = demo.line();
     let address = line.strip_prefix("open http://").and_then(|rest| rest.strip_suffix('/'));
     let address: SocketAddr = address.unwrap_or_else(|| panic!("{line}")).parse().unwrap();

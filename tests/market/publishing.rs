@@ -7,6 +7,7 @@ use std::time::Duration;
 use tapecast::feed::market;
 use tapecast::feed::simulate::{self, Options};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What a listener does with a record.
 enum Answer {
@@ -78,6 +79,29 @@ async fn a_connection_that_breaks_is_made_anew_and_begins_with_how_the_market_st
             "{records:?}"
         );
     }
+}
+
+/// A server that lets a feed connect and nothing more, as one that wants another token now, is not asked ten times a second.
+#[tokio::test]
+async fn who_is_hung_up_on_waits_longer_each_time() {
+    let ((listener, address), (stop, stopped)) = (listener(), watch::channel(false));
+    let server = std::thread::spawn(move || {
+        let cut_off = |taken, _: &str| if taken < 40 { Answer::Take } else { Answer::HangUp };
+        let stream = listener.accept().unwrap().0;
+        // The time begins before the feed knows that it is alone.
+        serve(stream.try_clone().unwrap(), cut_off);
+        let hung_up = Instant::now();
+        drop(stream);
+        for _ in 0..4 {
+            drop(listener.accept().unwrap());
+        }
+        let waited = hung_up.elapsed();
+        stop.send_replace(true);
+        waited
+    });
+    simulate::run(options(address, 1000, None), until(stopped)).await.unwrap();
+    let waited = server.join().unwrap();
+    assert!(waited >= Duration::from_millis(100 + 200 + 400 + 800), "four connections in {waited:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! Pure: seed and rate in, times out. The intensity is a floor and the exponential of two wandering levels, a fast and a slow one (each an
 //! Ornstein-Uhlenbeck process); runs come the longer the higher it stands, as an exchange gathers what it sends while it is busy.
-//! The constants are fitted to the recording that `tests/market.rs` measures. Must not know what a message says.
+//! The constants are fitted to the recording that `tests/market` measures. Must not know what a message says.
 //! Invariant: over a long time there are `rate` messages a second, whatever the sizes of runs.
 
 use super::chance::Chance;

@@ -28,7 +28,10 @@ impl Market {
                 self.plan(work.due_us + MINUTE_MS * 1000, Task::CloseMinute, at);
             }
             Task::Introduce => self.introduce_symbol(at),
-            Task::Ticker => self.tell_ticker(at),
+            Task::Ticker => {
+                self.symbols[at].ticker.told(self.now_us);
+                self.tell_ticker(at);
+            }
             Task::Kline => self.tell_kline(at),
             Task::Act(action) => self.act(at, action),
         }
@@ -76,6 +79,8 @@ impl Market {
         }
         self.tell_partial(at);
         self.tell_best(at);
+        // A ticker that is planned stays so: who plans a second one beside it gets both for good.
+        self.symbols[at].ticker.told_us = self.now_us;
         self.tell_ticker(at);
     }
 
@@ -97,7 +102,6 @@ impl Market {
     }
 
     fn tell_ticker(&mut self, at: usize) {
-        self.symbols[at].ticker.told(self.now_us);
         let ticker = self.symbols[at].symbol.ticker(self.now_us / 1000);
         self.tell(at, Kind::Ticker, ticker);
     }

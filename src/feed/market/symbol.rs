@@ -64,7 +64,8 @@ impl Symbol {
         let Listing { name, price, tick, step, .. } = listing;
         let steps = u128::from(TRADE_WORTH * ONE) * u128::from(ONE) / u128::from(*price) / u128::from(*step);
         let lot = steps.max(50) as u64 * step;
-        let trade_id = 1_000_000_000 + chance.below(ONE);
+        // More than the day behind it has trades.
+        let trade_id = 1_000_000_000 + 48 * trades_an_hour + chance.below(ONE);
         let trade = Level { price: *price, quantity: lot };
         Self {
             lower: name.to_ascii_lowercase(),
