@@ -1,6 +1,7 @@
 //! The feed side over real sockets: replay and tail against small servers of the test's own.
 
 use std::fs;
+use std::future::pending;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -111,7 +112,7 @@ async fn each_record_arrives_once_in_order_and_verbatim() {
         .collect();
     let file = RecordingFile::gzip("verbatim.jsonl.gz", &text);
     let server = FeedListener::start(None, usize::MAX);
-    let summary = replay::run(file.options(server.address)).await.unwrap();
+    let summary = replay::run(file.options(server.address), pending()).await.unwrap();
     assert_eq!((summary.sent, summary.accepted, summary.refused), (2500, Some(2500), 0));
     assert_eq!((summary.passed_over, summary.bad_lines), (1250, 1250));
     let expected = (0..5000).filter_map(|i| match i % 4 {
@@ -133,14 +134,14 @@ async fn one_venue_and_its_prefix() {
         token: Some("secret".into()),
         ..file.options(server.address)
     };
-    let summary = replay::run(options.clone()).await.unwrap();
+    let summary = replay::run(options.clone(), pending()).await.unwrap();
     assert_eq!((summary.sent, summary.accepted, summary.passed_over), (2, Some(2), 1));
     assert_eq!(server.records(), ["x:a@trade 1", "x:b@trade 3"]);
 
     let server = FeedListener::start(None, usize::MAX);
     let options =
         replay::Options { venue: Some("z".into()), token: None, to: server.address.to_string(), ..options };
-    let error = replay::run(options).await.unwrap_err();
+    let error = replay::run(options, pending()).await.unwrap_err();
     assert!(matches!(&error, replay::Error::NothingToSend(summary) if summary.passed_over == 3), "{error}");
 }
 
@@ -152,7 +153,7 @@ async fn refusals_are_counted_and_end_nothing() {
     let text: String = (0..30_000).map(|i| line(i, "x", channel(i), &payload)).collect();
     let file = RecordingFile::gzip("refusals.jsonl.gz", &text);
     let server = FeedListener::start(None, usize::MAX);
-    let replayed = tokio::time::timeout(PATIENCE, replay::run(file.options(server.address))).await;
+    let replayed = tokio::time::timeout(PATIENCE, replay::run(file.options(server.address), pending())).await;
     let summary = replayed.expect("stuck").unwrap();
     assert_eq!((summary.sent, summary.accepted, summary.refused), (30_000, Some(15_000), 15_000));
 }
@@ -161,7 +162,7 @@ async fn refusals_are_counted_and_end_nothing() {
 async fn everything_refused_is_an_error() {
     let file = RecordingFile::new("refused.jsonl", line(1, "x", "bad@trade", "1").repeat(3).as_bytes());
     let server = FeedListener::start(None, usize::MAX);
-    let error = replay::run(file.options(server.address)).await.unwrap_err();
+    let error = replay::run(file.options(server.address), pending()).await.unwrap_err();
     assert!(matches!(error, replay::Error::AllRefused(3, _)), "{error}");
     assert!(!error.to_string().contains('\u{1b}'), "a server's text goes to a terminal");
 }
@@ -171,7 +172,7 @@ async fn a_wrong_token_is_told_in_the_servers_words() {
     let file = RecordingFile::new("token.jsonl", line(1, "x", "a@trade", "1").as_bytes());
     let server = FeedListener::start(Some("secret"), usize::MAX);
     let options = replay::Options { token: Some("guess".into()), ..file.options(server.address) };
-    let error = replay::run(options).await.unwrap_err();
+    let error = replay::run(options, pending()).await.unwrap_err();
     assert!(error.to_string().contains("unauthorized"), "{error}");
 }
 
@@ -185,7 +186,7 @@ async fn a_loop_keeps_its_timing_and_goes_on_until_the_connection_breaks() {
     let options =
         replay::Options { repeat: true, speed: "1".parse().unwrap(), ..file.options(server.address) };
     let begun = tokio::time::Instant::now();
-    let error = replay::run(options).await.unwrap_err();
+    let error = replay::run(options, pending()).await.unwrap_err();
     assert!(matches!(error, replay::Error::Connection(client::Error::Lost { .. })), "{error}");
     assert_eq!(server.records().len(), 10);
     assert!(begun.elapsed() >= Duration::from_millis(900), "three passes of 300 ms");
@@ -198,7 +199,7 @@ async fn what_came_before_a_damage_is_sent() {
     bytes.truncate(bytes.len() - 9);
     let file = RecordingFile::new("cut.jsonl.gz", &bytes);
     let server = FeedListener::start(None, usize::MAX);
-    let error = replay::run(file.options(server.address)).await.unwrap_err();
+    let error = replay::run(file.options(server.address), pending()).await.unwrap_err();
     let replay::Error::Recording(_, recording::Error::Gzip(lines, _)) = error else { panic!("{error}") };
     assert_eq!(server.records().len() as u64, lines);
 }
@@ -210,7 +211,7 @@ async fn the_recordings_timing_is_kept() {
     let file = RecordingFile::new("timing.jsonl", minutes.concat().as_bytes());
     let server = FeedListener::start(None, usize::MAX);
     let options = replay::Options { speed: "1200".parse().unwrap(), ..file.options(server.address) };
-    let replayed = tokio::time::timeout(PATIENCE, replay::run(options)).await;
+    let replayed = tokio::time::timeout(PATIENCE, replay::run(options, pending())).await;
     let summary = replayed.expect("not a tenth of a second, but two minutes").unwrap();
     assert!(summary.time >= Duration::from_millis(100), "{summary}");
 }
@@ -219,7 +220,7 @@ async fn the_recordings_timing_is_kept() {
 async fn a_web_server_is_not_a_feed_listener() {
     let file = RecordingFile::new("web.jsonl", line(1, "x", "a@trade", "1").as_bytes());
     let (address, server) = answer_once(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-    let error = replay::run(file.options(address)).await.unwrap_err();
+    let error = replay::run(file.options(address), pending()).await.unwrap_err();
     assert!(error.to_string().contains("not a feed listener"), "{error}");
     server.join().unwrap();
 }
@@ -273,7 +274,7 @@ async fn real_recordings_arrive_verbatim() {
             speed: "max".parse().unwrap(),
             ..replay::Options::default()
         };
-        let summary = replay::run(options).await.unwrap();
+        let summary = replay::run(options, pending()).await.unwrap();
         assert_eq!(summary.accepted, Some(expected.len() as u64), "{}", path.display());
         assert!(server.records() == expected, "{}: a payload differs", path.display());
     }
@@ -335,7 +336,7 @@ async fn tail_prints_records_at_once_and_the_rest_beside_them() {
         [first].into_iter().chain(printed).collect::<String>()
     });
     let mut notes = Vec::new();
-    let error = tail::follow(&options, records, &mut notes, std::future::pending()).await.unwrap_err();
+    let error = tail::follow(&options, records, &mut notes, pending()).await.unwrap_err();
     assert_eq!(error.to_string(), "the server closed: 1008 too slow");
     assert_eq!(String::from_utf8(notes).unwrap(), format!("{HELLO}\n"));
     assert_eq!(server.join().unwrap(), format!("{RECORD}\n{RECORD}\n"));
@@ -348,7 +349,7 @@ async fn tail_ends_when_the_subscription_is_refused() {
         socket.send(refusal.into()).unwrap();
         socket
     });
-    let error = tail::follow(&options, io::sink(), io::sink(), std::future::pending()).await.unwrap_err();
+    let error = tail::follow(&options, io::sink(), io::sink(), pending()).await.unwrap_err();
     assert!(matches!(&error, tail::Error::Refused(message) if message == refusal), "{error}");
     server.join().unwrap();
 }
@@ -374,7 +375,7 @@ async fn tail_ends_quietly_when_nobody_reads_its_output() {
         socket.send(RECORD.into()).unwrap();
         socket
     });
-    tail::follow(&options, records, io::sink(), std::future::pending::<()>()).await.unwrap();
+    tail::follow(&options, records, io::sink(), pending::<()>()).await.unwrap();
     server.join().unwrap();
 }
 
@@ -382,7 +383,7 @@ async fn tail_ends_quietly_when_nobody_reads_its_output() {
 async fn tail_says_why_a_handshake_failed() {
     let (address, server) = answer_once(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
     let options = tail::Options { address: address.to_string(), channels: vec!["a@trade".into()] };
-    let stop = std::future::pending();
+    let stop = pending();
     let error = tail::follow(&options, io::sink(), io::sink(), stop).await.unwrap_err();
     assert!(error.to_string().contains("takes no more connections"), "{error}");
     server.join().unwrap();

@@ -96,18 +96,14 @@ fn taken(listen: SocketAddr) -> Failure {
 }
 
 /// The market's own thread, so that it is a feed like any other: it knows the server by its socket alone.
-fn start_market(ingest: SocketAddr, mut shutdown: watch::Receiver<bool>) {
+fn start_market(ingest: SocketAddr, shutdown: watch::Receiver<bool>) {
     let options = feed::simulate::Options {
         to: ingest.to_string(),
         token: None,
         market: DEMO_MARKET,
         shows_progress: false,
     };
-    let stop = async move {
-        // A sender that is gone can never say more: that is an end too.
-        let _ = shutdown.wait_for(|stop| *stop).await;
-    };
-    let market = move || match on_runtime(feed::simulate::run(options, stop)) {
+    let market = move || match on_runtime(feed::simulate::run(options, told(shutdown))) {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::error!(%error, "the built-in feed ended"),
         Err(error) => tracing::error!(%error, "the built-in feed could not start"),
@@ -117,13 +113,10 @@ fn start_market(ingest: SocketAddr, mut shutdown: watch::Receiver<bool>) {
     }
 }
 
-/// Publishes a simulated market until Ctrl-C; the summary goes to stdout.
+/// Publishes a simulated market until a signal ends it; the summary goes to stdout.
 pub(super) fn simulate(simulate: Simulate) -> Result<(), Failure> {
-    let stop = async {
-        // Without a handler Ctrl-C ends the process by itself.
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    let summary = on_runtime(feed::simulate::run(simulate.into(), stop)).map_err(running)?;
+    let shutdown = shutdown::on_signals().map_err(running)?;
+    let summary = on_runtime(feed::simulate::run(simulate.into(), told(shutdown))).map_err(running)?;
     // A closed stdout changes nothing about what was published.
     let _ = say(&summary.map_err(running)?.to_string());
     Ok(())
@@ -131,8 +124,14 @@ pub(super) fn simulate(simulate: Simulate) -> Result<(), Failure> {
 
 /// Sends a recording to a server.
 pub(super) fn replay(replay: Replay) -> Result<(), Failure> {
-    let played = on_runtime(feed::replay::run(replay.into())).map_err(running)?;
+    let shutdown = shutdown::on_signals().map_err(running)?;
+    let played = on_runtime(feed::replay::run(replay.into(), told(shutdown))).map_err(running)?;
     played.map(drop).map_err(running)
+}
+
+async fn told(mut shutdown: watch::Receiver<bool>) {
+    // A sender that is gone can never say more: that is an end too.
+    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 /// Prints what a server sends to a subscriber.

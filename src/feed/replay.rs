@@ -73,17 +73,17 @@ pub enum Error {
     AllRefused(u64, String),
 }
 
-/// Replays a recording; Ctrl-C ends it early, and in order. Progress goes to stderr, the summary to stdout.
+/// Replays a recording; `stop` ends it early, and in order. Progress goes to stderr, the summary to stdout.
 ///
 /// # Errors
 /// The recording or the connection failed, nothing was sent, or everything was refused.
-pub async fn run(options: Options) -> Result<Summary, Error> {
+pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<Summary, Error> {
     let recording = open(&options)?;
     let client = Client::connect(&options.to, options.token.as_deref()).await.map_err(Error::Connection)?;
     let mut replay = Replay::new(options, client);
     let played = tokio::select! {
         played = replay.play(recording) => played,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = stop => Ok(()),
     };
     let settled = replay.settle(&played).await;
     // A closed stdout changes nothing about what was replayed.
