@@ -16,7 +16,6 @@ const REFUSED = 'tapecast_shard_refused_requests_total{shard="0"}';
 const SUBSCRIPTIONS = 'tapecast_shard_subscriptions{shard="0"}';
 /** What never comes ends a test, too. */
 const test = (name, body) => untimed(name, { timeout: 2 * PATIENCE_MS }, body);
-
 const QUICK = { backOffMs: [20, 200] };
 
 /** A server, a feed, a proxy before the server, and a client behind it; all ended with the test. */
