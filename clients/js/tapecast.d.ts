@@ -48,7 +48,7 @@ export interface Options {
 export interface SubscribeOptions {
   /** At most one record a channel in this many milliseconds, always the newest; only for kinds of which the newest stands for those before. Default 0: each change at once. */
   everyMs?: number;
-  /** The latest record first. Default true. What came while there was no connection is given either way. */
+  /** The latest record first. Default true. What came while there was no connection is given either way. The server is asked for it in any case: it says where one is to go on. */
   snapshot?: boolean;
 }
 

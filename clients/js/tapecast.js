@@ -8,9 +8,9 @@
 /** @typedef {import("./tapecast.d.ts").Hello} Hello */
 /** @typedef {import("./tapecast.d.ts").Options} Options */
 /** @typedef {import("./tapecast.d.ts").State} State */
-/** What is wanted under one name or pattern, and the rate that the server was asked for it. @typedef {{ name: string, matches: ((name: string) => boolean) | undefined, by: Set<Wanted>, asked: number | undefined, isAcknowledged: boolean }} Wish */
+/** What is wanted under one name or pattern; at which rate the server acknowledged it, if it did. @typedef {{ name: string, matches: ((name: string) => boolean) | undefined, by: Set<Wanted>, has: number | undefined }} Wish */
 /** A name in a request, and where its channels are to go on. @typedef {{ name: string, resume: [string, number][] }} Item */
-/** A request that was not answered yet. @typedef {{ wishes: Wish[], before: (number | undefined)[], party: number }} Asked */
+/** A request that was not answered yet, and who asked together. @typedef {{ wishes: Wish[], everyMs: number, by: Wanted[] }} Asked */
 
 /** @type {[number, number]} */
 const BACK_OFF_MS = [250, 15_000];
@@ -99,12 +99,13 @@ export class Connection {
       this.#leave(wanted, new TapecastError("unsubscribed", "it was unsubscribed before the server acknowledged it", names));
     });
     for (const name of names) {
-      const wish = this.#wishes.get(name) ?? { name, matches: matcher(name), by: new Set(), asked: undefined, isAcknowledged: false };
+      const wish = this.#wishes.get(name) ?? { name, matches: matcher(name), by: new Set(), has: undefined };
       this.#wishes.set(name, wish);
       wish.by.add(wanted);
     }
-    wanted.acceptIf(names.every((name) => this.#wishes.get(name)?.isAcknowledged));
-    this.#giveLatest(wanted);
+    this.#accept(wanted);
+    // Not before `subscribe` has returned.
+    queueMicrotask(() => this.#begin(wanted));
     this.#wishesChanged();
     return wanted;
   }
@@ -163,7 +164,7 @@ export class Connection {
     // Who is thrown out as soon as it is in must not come back at once again and again.
     if (this.#openedAt > 0 && performance.now() - this.#openedAt >= longest) this.#attempts = 0;
     const bound = Math.min(longest, first * 2 ** this.#attempts++);
-    const wait = retryInMs ?? (this.#window ? between(...this.#window) : upperHalf(bound));
+    const wait = retryInMs ?? Math.max(upperHalf(bound), this.#window ? between(...this.#window) : 0);
     this.#retryIn(wait);
     this.#become("waiting");
     this.#emit("end", { code, reason, retryInMs: wait });
@@ -231,7 +232,8 @@ export class Connection {
     this.#asked.clear();
     this.#lent.clear();
     this.#room = { messages: MESSAGES_BURST, at: now };
-    for (const wish of this.#wishes.values()) Object.assign(wish, { asked: undefined, isAcknowledged: false });
+    for (const wish of this.#wishes.values()) wish.has = undefined;
+    this.#version++;
     const gaps = [];
     for (const channel of this.#channels.values()) {
       channel.isInDoubt = channel.isStale;
@@ -256,12 +258,12 @@ export class Connection {
     this.stats.records++;
     let skipped = message.skipped ?? 0;
     if (skipped > 0 && message.merged !== true) channel.isNewestOnly = true;
-    const missing = known > 0 ? seq - known - 1 - skipped : 0;
+    const missing = known >= 0 ? seq - known - 1 - skipped : 0;
     channel.seq = seq;
     if (missing > 0 && channel.isNewestOnly) skipped += missing;
     else if (missing > 0) this.#emit("gap", { channel: channel.name, from: known + 1, to: known + missing, reason: "lapped" });
     if (channel.isInDoubt) channel.setStale(false, this.#tell);
-    channel.last = { channel: channel.name, seq, ts, data, snapshot: message.snap === true && known === 0, skipped };
+    channel.last = { channel: channel.name, seq, ts, data, snapshot: message.snap === true && known < 0, skipped };
     for (const wanted of channel.by) wanted.give(channel.last);
   }
 
@@ -269,8 +271,11 @@ export class Connection {
   #channel(name) {
     const known = this.#channels.get(name);
     if (known?.version === this.#version) return known;
-    const by = typeof name === "string" ? owners(this.#meant(name)) : [];
+    const wishes = typeof name === "string" ? this.#meant(name) : [];
+    const by = owners(wishes);
     if (by.length === 0) return void this.#channels.delete(name);
+    // What comes before the answer was sent for a subscription that has been left since; there may be a hole behind it.
+    if (!this.#lent.has(name) && wishes.every(({ has }) => has === undefined)) return;
     const channel = known ?? new Channel(name);
     channel.by = by;
     channel.version = this.#version;
@@ -302,8 +307,10 @@ export class Connection {
     if (id !== asked) return;
     this.#ping = { id: 0, at: 0 };
     if (!(ts > 0)) return;
-    this.#roundTrips.push({ tookMs: now - at, offsetUs: ts - (performance.timeOrigin + (at + now) / 2) * 1000 });
-    if (this.#roundTrips.length > ROUND_TRIPS) this.#roundTrips.shift();
+    const latest = { tookMs: now - at, offsetUs: ts - (performance.timeOrigin + (at + now) / 2) * 1000 };
+    // What contradicts it was measured before a clock was set, or before one stood still while the machine slept.
+    const agreeing = this.#roundTrips.filter((trip) => Math.abs(trip.offsetUs - latest.offsetUs) <= (trip.tookMs + latest.tookMs) * 500);
+    this.#roundTrips = [...agreeing, latest].slice(-ROUND_TRIPS);
     this.clockOffsetUs = Math.round(this.#roundTrips.reduce((best, trip) => (trip.tookMs < best.tookMs ? trip : best)).offsetUs);
   }
 
@@ -316,31 +323,37 @@ export class Connection {
 
   /** @param {any} message */
   #acknowledged({ id, channels }) {
-    const { wishes = [] } = this.#asked.get(id) ?? {};
+    const { wishes, everyMs } = this.#asked.get(id) ?? { wishes: [] };
     this.#asked.delete(id);
-    for (const wish of wishes) wish.isAcknowledged = true;
-    for (const wanted of owners(wishes)) wanted.acceptIf(wanted.channels.every((name) => this.#wishes.get(name)?.isAcknowledged));
-    for (const { channel: name, seq, recovered } of Array.isArray(channels) ? channels : []) {
-      const channel = this.#channels.get(name);
-      // Lower than it was: the numbers of another epoch, of this channel alone.
-      const gap = recovered === false && seq > 0 && channel && seq < channel.seq ? channel.restart() : undefined;
-      if (gap) this.#emit("gap", gap);
+    for (const wish of wishes) wish.has = everyMs;
+    this.#version++;
+    for (const wanted of owners(wishes)) this.#accept(wanted);
+    for (const { channel: name, seq } of Array.isArray(channels) ? channels : []) {
+      // It has no record yet: after a cut its first one is missed like any other.
+      const channel = seq === 0 ? this.#channel(name) : undefined;
+      if (channel && channel.seq < 0) channel.seq = 0;
     }
+    this.#flushSoon();
+  }
+
+  /** Resolves its `ready` once the server has all of it. @param {Wanted} wanted */
+  #accept(wanted) {
+    if (wanted.channels.every((name) => (this.#wishes.get(name)?.has ?? Infinity) <= wanted.everyMs)) wanted.accept();
   }
 
   /** A request is refused whole. Those who asked together ask in two halves now, until the bad one asks alone, and is left out. @param {any} message */
   #refused({ id, code, message }) {
-    const asked = this.#asked.get(id);
+    const { by } = this.#asked.get(id) ?? { by: [] };
     this.#asked.delete(id);
-    asked?.wishes.forEach((wish, at) => void (wish.asked = asked.before[at]));
-    const blamed = owners(asked?.wishes ?? []).filter(({ party }) => party === asked?.party);
-    if (blamed.length > 1) {
+    this.#flushSoon();
+    if (by.length > 1) {
       const halves = [++this.#id, ++this.#id];
-      blamed.forEach((wanted, at) => void (wanted.party = halves[at % 2]));
-      return this.#wishesChanged();
+      return by.forEach((wanted, at) => void (wanted.party = halves[at % 2]));
     }
-    const error = new TapecastError(String(code), String(message), blamed[0]?.channels);
-    if (blamed[0]) this.#leave(blamed[0], error);
+    const [blamed] = by;
+    if (blamed?.isEnded) return;
+    const error = new TapecastError(String(code), String(message), blamed?.channels);
+    if (blamed) this.#leave(blamed, error);
     this.#emit("error", error);
   }
 
@@ -353,22 +366,24 @@ export class Connection {
     this.#wishesChanged();
   }
 
-  /** A new subscription's snapshots of channels that come already: the server sends those once. @param {Wanted} wanted */
-  #giveLatest(wanted) {
-    const known = new Set();
-    for (const name of wanted.channels) {
-      const matches = this.#wishes.get(name)?.matches;
-      if (!matches) known.add(this.#channels.get(name));
-      else for (const channel of this.#channels.values()) if (matches(channel.name)) known.add(channel);
-    }
-    // Not before `subscribe` has returned; and no record comes in between.
-    for (const channel of known) queueMicrotask(() => channel?.last && wanted.give({ ...channel.last, snapshot: true, skipped: 0 }));
+  /** From here on it is given what comes; first the latest record of each channel that came already, which the server sends once. @param {Wanted} wanted */
+  #begin(wanted) {
+    wanted.isBegun = true;
+    const wishes = wanted.channels.map((name) => this.#wishes.get(name));
+    const joined = wishes.some((wish) => wish?.matches)
+      ? [...this.#channels.values()].filter(({ name }) => wishes.some((wish) => wish?.name === name || wish?.matches?.(name)))
+      : wanted.channels.map((name) => this.#channels.get(name));
+    for (const channel of joined) if (channel?.last) wanted.give({ ...channel.last, snapshot: true, skipped: 0 });
   }
 
-  /** Once for all changes that are made together. */
   #wishesChanged() {
     this.#version++;
     this.#patterns = [...this.#wishes.values()].filter(({ matches }) => matches);
+    this.#flushSoon();
+  }
+
+  /** Once for all changes that are made together. */
+  #flushSoon() {
     if (this.#willFlush) return;
     this.#willFlush = true;
     queueMicrotask(() => {
@@ -377,10 +392,10 @@ export class Connection {
     });
   }
 
-  /** Says what the server does not know yet, as fast as it lets. */
+  /** Says what the server does not know yet, as fast as it lets. By turns: while an answer is due, nobody could say what the server has. */
   #flush() {
     clearTimeout(this.#flushTimer);
-    if (this.state !== "open") return;
+    if (this.state !== "open" || this.#asked.size > 0) return;
     for (const due = this.#due(); ; ) {
       const now = performance.now();
       const earned = ((now - this.#room.at) * MESSAGES_A_SECOND) / 1000;
@@ -402,13 +417,17 @@ export class Connection {
   *#due() {
     const wishes = [...this.#wishes.values()];
     const gone = wishes.filter(({ by }) => by.size === 0);
-    for (const { name, asked } of gone) if (asked === undefined) this.#wishes.delete(name);
-    yield* this.#leaving(gone.filter(({ asked }) => asked !== undefined).map(({ name }) => name), this.#wishes);
-    if (gone.length > 0) for (const name of [...this.#channels.keys()]) this.#channel(name);
-    const changed = wishes.filter((wish) => wish.by.size > 0 && wish.asked !== this.#rate(wish));
-    yield* this.#requests(changed.filter(({ matches }) => !matches));
-    yield* this.#requests(changed.filter(({ matches }) => matches));
+    for (const { name, has } of gone) if (has === undefined) this.#wishes.delete(name);
+    yield* this.#leaving(gone.filter(({ has }) => has !== undefined).map(({ name }) => name), this.#wishes);
+    if (gone.length > 0) for (const name of this.#channels.keys()) if (this.#meant(name).length === 0) this.#channels.delete(name);
+    for (const name of this.#lent) if (this.#wishes.has(name)) this.#lent.delete(name);
     yield* this.#leaving([...this.#lent], this.#lent);
+    const changed = wishes.filter((wish) => wish.by.size > 0 && wish.has !== this.#rate(wish));
+    const names = changed.filter(({ matches }) => !matches), patterns = changed.filter(({ matches }) => matches);
+    yield* this.#requests(names);
+    // A name that is refused would be joined by the pattern, and not be resumed.
+    const unsure = names.filter(({ name, has }) => has === undefined && this.#channels.has(name));
+    yield* this.#requests(patterns.filter(({ matches }) => !unsure.some(({ name }) => matches?.(name))));
   }
 
   /** @param {string[]} names @param {{ delete(name: string): boolean }} from */
@@ -427,25 +446,21 @@ export class Connection {
 
   /** Wishes of one rate and one party are asked for together. @param {Wish[]} wishes */
   *#requests(wishes) {
-    /** @type {Map<string, { everyMs: number, snapshot: boolean, party: number, wishes: Wish[] }>} */
+    /** @type {Map<string, { everyMs: number, party: number, wishes: Wish[] }>} */
     const groups = new Map();
     for (const wish of wishes) {
-      const owners = [...wish.by];
-      const everyMs = this.#rate(wish), party = Math.max(...owners.map((wanted) => wanted.party));
-      // Who comes back wants what is new, of channels that are not resumed too.
-      const snapshot = this.stats.connects > 1 || owners.some((wanted) => wanted.snapshot);
-      const key = `${party} ${everyMs} ${snapshot}`;
-      const group = groups.get(key) ?? { everyMs, snapshot, party, wishes: [] };
+      const everyMs = this.#rate(wish), party = Math.max(...[...wish.by].map((wanted) => wanted.party));
+      const key = `${party} ${everyMs}`;
+      const group = groups.get(key) ?? { everyMs, party, wishes: [] };
       groups.set(key, group).get(key)?.wishes.push(wish);
     }
-    for (const { everyMs, snapshot, party, wishes } of groups.values()) {
-      const items = wishes.map((wish) => ({ wish, name: wish.name, resume: wish.asked === undefined ? this.#cameTo(wish) : [] }));
+    for (const { everyMs, party, wishes } of groups.values()) {
+      const items = wishes.map((wish) => ({ wish, name: wish.name, resume: wish.has === undefined ? this.#cameTo(wish) : [] }));
       for (const item of items) yield* this.#lend(item);
       for (const some of this.#cut(items)) {
         const asked = some.map(({ wish }) => wish);
-        this.#asked.set(++this.#id, { wishes: asked, before: asked.map((wish) => wish.asked), party });
-        for (const wish of asked) Object.assign(wish, { asked: everyMs, isAcknowledged: false });
-        yield this.#subscribing(some, { id: this.#id, snapshot, every_ms: everyMs || undefined });
+        this.#asked.set(++this.#id, { wishes: asked, everyMs, by: owners(asked).filter((wanted) => wanted.party === party) });
+        yield this.#subscribing(some, { id: this.#id, every_ms: everyMs || undefined });
       }
     }
   }
@@ -462,7 +477,7 @@ export class Connection {
     const meant = matches ? [...this.#channels.values()].filter((channel) => matches(channel.name) && !this.#wishes.has(channel.name)) : [this.#channels.get(name)];
     /** @type {[string, number][]} */
     const resume = [];
-    for (const channel of meant) if (channel && channel.seq > 0 && !channel.isNewestOnly && !this.#lent.has(channel.name)) resume.push([channel.name, channel.seq]);
+    for (const channel of meant) if (channel && channel.seq >= 0 && !channel.isNewestOnly && !this.#lent.has(channel.name)) resume.push([channel.name, channel.seq]);
     return resume;
   }
 
@@ -473,8 +488,11 @@ export class Connection {
     item.resume.splice(fitting.length);
     const names = this.#wishes.size - this.#patterns.length;
     const lent = entries.slice(fitting.length).slice(0, Math.max(0, this.#limits().channels - names - this.#lent.size));
-    for (const { name } of lent) this.#lent.add(name);
-    for (const items of this.#cut(lent)) yield this.#subscribing(items, {});
+    for (const items of this.#cut(lent)) {
+      for (const { name } of items) this.#lent.add(name);
+      this.#version++;
+      yield this.#subscribing(items, {});
+    }
   }
 
   #limits() {
@@ -516,14 +534,15 @@ export class Connection {
   /** @param {string} event @param {any} told */
   #emit(event, told) {
     const listeners = this.#listeners.get(event);
-    if (event === "error" && !listeners?.size) console.warn(told);
+    if (event === "error" && !listeners?.size && this.state !== "closed") console.warn(told);
     for (const listener of listeners ?? []) call(listener, told);
   }
 }
 
 /** How far a channel came, and whom it goes to. */
 class Channel {
-  seq = 0;
+  /** The last one that is had or explained; below 0: not known. */
+  seq = -1;
   /** @type {MarketRecord | undefined} */ last;
   /** A record stood for those before it: what is missed of it is not missed. */
   isNewestOnly = false;
@@ -541,7 +560,7 @@ class Channel {
   /** Its sequences began anew; gives what is to be told of it, if something may have been lost. */
   restart() {
     const { name, seq, isNewestOnly } = this;
-    Object.assign(this, { seq: 0, last: undefined, isNewestOnly: false });
+    Object.assign(this, { seq: -1, last: undefined, isNewestOnly: false });
     return seq > 0 && !isNewestOnly ? { channel: name, from: seq + 1, to: Infinity, reason: "restart" } : undefined;
   }
 
@@ -558,8 +577,9 @@ class Channel {
 class Wanted {
   /** With whom it asks: 0, all; another number, those whose request was refused with its own. */
   party = 0;
-  #isLive = true;
-  #accept = () => {};
+  isBegun = false;
+  isEnded = false;
+  #resolve = () => {};
   #reject = (/** @type {Error} */ _why) => {};
   /** @type {Promise<void>} */ ready;
 
@@ -570,25 +590,23 @@ class Wanted {
     this.everyMs = everyMs;
     this.snapshot = snapshot;
     this.unsubscribe = unsubscribe;
-    this.ready = new Promise((resolve, reject) => [this.#accept, this.#reject] = [resolve, reject]);
+    this.ready = new Promise((resolve, reject) => [this.#resolve, this.#reject] = [resolve, reject]);
     this.ready.catch(() => {}); // Who does not wait for it is told by the event.
   }
 
-  /** @param {boolean | undefined} isAcknowledged */
-  acceptIf(isAcknowledged) {
-    if (!isAcknowledged) return;
+  accept() {
     this.party = 0;
-    this.#accept();
+    this.#resolve();
   }
 
   /** @param {MarketRecord} record */
   give(record) {
-    if (this.#isLive && (this.snapshot || !record.snapshot)) call(this.onRecord, record);
+    if (this.isBegun && !this.isEnded && (this.snapshot || !record.snapshot)) call(this.onRecord, record);
   }
 
   /** @param {Error} why */
   end(why) {
-    this.#isLive = false;
+    this.isEnded = true;
     this.#reject(why);
   }
 }

@@ -16,7 +16,6 @@ const REFUSED = 'tapecast_shard_refused_requests_total{shard="0"}';
 const SUBSCRIPTIONS = 'tapecast_shard_subscriptions{shard="0"}';
 /** What never comes ends a test, too. */
 const test = (name, body) => untimed(name, { timeout: 2 * PATIENCE_MS }, body);
-
 const QUICK = { backOffMs: [20, 200] };
 
 /** A server, a feed, a proxy before the server, and a client behind it; all ended with the test. */
@@ -33,13 +32,6 @@ async function stage(t, { set, options = QUICK } = {}) {
   });
   return { server, proxy, feed, client, told: new Told(client) };
 }
-
-test("types: the client keeps its contract, and users can write against it", async () => {
-  const flags = "--noEmit --strict --allowJs --checkJs --target es2022 --module nodenext --lib es2022,dom,dom.iterable".split(" ");
-  const files = ["client.types.ts", "../../clients/js/tapecast.js"];
-  const compiled = promisify(execFile)(process.execPath, ["node_modules/typescript/bin/tsc", ...flags, ...files], { cwd: new URL(".", import.meta.url) });
-  await compiled.catch(({ stdout, message }) => assert.fail(stdout || message));
-});
 
 test("a snapshot, then each record; a pattern takes in what appears later", async (t) => {
   const { feed, client, told } = await stage(t);
@@ -145,6 +137,23 @@ test("a connection that is cut comes back, and misses nothing: names, patterns, 
   assert.equal(await server.metric(SUBSCRIPTIONS), 63);
   // Names that were asked for only to resume them were left again, and take none of the 40.
   await client.subscribe(symbols.slice(0, 38), () => {}).ready;
+});
+
+test("what comes first while there is no connection is not missed; who wants a snapshot has one behind who wants none", async (t) => {
+  const { proxy, feed, client, told } = await stage(t);
+  publish(feed, "b@trade", 3);
+  await feed.settled();
+  client.subscribe("a@trade", told.take, { snapshot: false });
+  await client.subscribe("b@trade", () => assert.fail("nothing came since"), { snapshot: false }).ready;
+  client.subscribe("b@trade", told.take);
+  await until(() => told.records.length === 1, "a snapshot");
+  proxy.shut();
+  await until(() => client.state === "waiting", "the cut to be noticed");
+  publish(feed, "a@trade", 3);
+  await feed.settled();
+  await proxy.open();
+  await until(() => told.isAt("a@trade", 3), "all of it");
+  assert.deepEqual([told.seqs("a@trade"), told.seqs("b@trade"), told.gaps], [[1, 2, 3], [3], []]);
 });
 
 test("a history that does not reach back is a gap, and of a state the newest is enough", async (t) => {

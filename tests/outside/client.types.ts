@@ -1,4 +1,4 @@
-// What users write against the client's types, and the client itself against them: compiled by client.test.mjs, never run.
+// What users write against the client's types, and the client itself against them: compiled by client_scripted.test.mjs, never run.
 import { Connection, TapecastError, type Events, type MarketRecord, type Options } from "../../clients/js/tapecast.js";
 
 interface Trade {

@@ -1,11 +1,13 @@
 // The JavaScript client against a scripted socket: others than Tapecast, servers of other versions, clocks that differ, a server that throws it out.
 //
-// Only what the real server cannot be brought to do; for the rest see client.test.mjs.
+// Only what the real server cannot be brought to do, and the types; for the rest see client.test.mjs.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
 import { test } from "node:test";
+import { promisify } from "node:util";
 
 import { Connection } from "../../clients/js/tapecast.js";
 import { until, within } from "./harness.mjs";
@@ -53,6 +55,7 @@ test("the clock's offset is the quickest round trip's; a sequence that falls is 
     silenceMs: 1000,
     WebSocket: scripted((say, heard) => {
       if (!heard) say(HELLO);
+      if (heard?.op === "subscribe") say(`{"op":"ack","id":${heard.id},"channels":[]}`);
       if (heard?.op === "subscribe") for (const seq of [5, 4, 5, 6, 9]) say(`{"ch":"a@trade","seq":${seq},"ts":1,"data":0}`);
       // The first answer is late, and so tells a time that has passed.
       const at = (performance.timeOrigin + performance.now()) * 1000 + 5_000_000;
@@ -83,16 +86,105 @@ test("who is thrown out at once waits longer each time, and a burst of wishes st
     assert.ok(retryInMs >= bound / 2 && retryInMs <= bound, `${retryInMs} at ${at}`);
   });
   const heard = [];
-  const busy = new Connection("ws://scripted/", { WebSocket: scripted((say, message) => (message ? heard.push(message) : say(HELLO))) });
+  const busy = new Connection("ws://scripted/", {
+    WebSocket: scripted((say, message) => {
+      if (!message) return say(HELLO);
+      if (message.op !== "ping") heard.push(message);
+      if (message.op === "subscribe") say(`{"op":"ack","id":${message.id},"channels":[]}`);
+    }),
+  });
   t.after(() => busy.close());
   // One rate each, so that each asks by itself.
   const many = Array.from({ length: 200 }, (_, at) => busy.subscribe(`s${at}@ticker`, () => {}, { everyMs: at }));
-  await until(() => heard.length > 31, "more than the burst");
+  await until(() => heard.length > 30, "more than the burst");
   assert.ok(heard.length < 40, `${heard.length} messages at once`);
   many.forEach((one) => one.unsubscribe());
   await until(() => heard.at(-1).op === "unsubscribe", "the end of it");
   const asked = heard.filter(({ op }) => op === "subscribe").flatMap(({ channels }) => channels);
   assert.deepEqual(heard.at(-1).channels, asked, "what was never asked for is not left");
+});
+
+test("who shares a request with what is refused, and comes while it is out, is not blamed", async (t) => {
+  const answers = [];
+  const answer = () => answers.splice(0).forEach((give) => give());
+  const client = new Connection("ws://scripted/", {
+    WebSocket: scripted((say, heard) => {
+      if (!heard) return say(HELLO);
+      const isBad = heard.channels?.includes("bad") || heard.every_ms === 7;
+      const rest = isBad ? '"op":"error","code":"invalid_channel","message":"bad"' : '"op":"ack","channels":[]';
+      if (heard.op === "subscribe") answers.push(() => say(`{"id":${heard.id},${rest}}`));
+    }),
+  });
+  t.after(() => client.close());
+  const told = new Told(client);
+  const bad = client.subscribe(["a@trade", "bad"], () => {});
+  const beside = client.subscribe("b@trade", () => {});
+  await until(() => answers.length === 1, "one request");
+  bad.unsubscribe();
+  const late = client.subscribe("a@trade", () => {});
+  answer();
+  await until(() => answers.length > 0, "another request");
+  const answering = setInterval(answer, 5);
+  t.after(() => clearInterval(answering));
+  await within(Promise.all([beside.ready, late.ready]), "what is right");
+  assert.deepEqual(told.errors, []);
+  // A rate that was refused leaves what there was.
+  const rated = client.subscribe("c@ticker", () => {}, { everyMs: 50 });
+  await within(rated.ready, "a rate");
+  const faster = client.subscribe("c@ticker", () => {}, { everyMs: 7 });
+  await until(() => told.errors.length === 1, "a refusal");
+  assert.deepEqual(told.errors[0].channels, faster.channels);
+  await within(client.subscribe("c@ticker", () => {}, { everyMs: 60 }).ready, "what is there already");
+});
+
+test("a subscription made between two records of one burst is given the later one once", async (t) => {
+  const client = new Connection("ws://scripted/", {
+    WebSocket: scripted((say, heard) => {
+      if (!heard) say(HELLO);
+      if (heard?.op === "subscribe") for (const rest of [`"op":"ack","id":${heard.id}`, ...[1, 2, 3].map((seq) => `"ch":"a@trade","seq":${seq},"ts":1,"data":0`)]) say(`{${rest}}`);
+    }),
+  });
+  t.after(() => client.close());
+  const given = [];
+  const first = client.subscribe("a@trade", ({ seq }) => seq === 1 && client.subscribe("a@trade", ({ seq, snapshot }) => given.push([seq, snapshot])));
+  await within(first.ready, "an acknowledgement");
+  await until(() => given.length > 0, "a record");
+  assert.deepEqual(given, [[3, true]]);
+});
+
+test("a clock that is set is believed at once", async (t) => {
+  let pings = 0;
+  const client = new Connection("ws://scripted/", {
+    silenceMs: 1000,
+    WebSocket: scripted((say, heard) => {
+      if (!heard) say(HELLO);
+      // The first answers are the quickest; then an hour has passed there.
+      const at = (performance.timeOrigin + performance.now()) * 1000 + (pings < 2 ? 0 : 3_600_000_000);
+      if (heard?.op === "ping") setTimeout(() => say(`{"op":"pong","id":${heard.id},"ts":${Math.round(at)}}`), pings++ < 2 ? 0 : 50);
+    }),
+  });
+  t.after(() => client.close());
+  await until(() => pings === 3 && client.clockOffsetUs > 3_500_000_000, "the hour", 5000);
+});
+
+test("a server that bids everybody back at once is not believed for ever, and who closes hears no more", async (t) => {
+  const bidding = scripted((say, heard, end) => heard || (say(HELLO), say('{"op":"shutdown","in_ms":0,"reconnect_ms":[0,0]}'), end(1001, "")));
+  const client = new Connection("ws://scripted/", { backOffMs: [8, 64], WebSocket: bidding });
+  t.after(() => client.close());
+  const told = new Told(client);
+  await until(() => told.ends.length >= 5, "ends");
+  assert.ok(told.ends[4].retryInMs >= 32, `${told.ends[4].retryInMs}`);
+  t.mock.method(console, "warn", (what) => assert.fail(`${what}`));
+  const foreign = new Connection("ws://scripted/", { WebSocket: scripted((say) => say("<html>")) });
+  foreign.on("end", () => foreign.close());
+  await until(() => foreign.state === "closed", "the end");
+});
+
+test("types: the client keeps its contract, and users can write against it", async () => {
+  const flags = "--noEmit --strict --allowJs --checkJs --target es2022 --module nodenext --lib es2022,dom,dom.iterable".split(" ");
+  const files = ["client.types.ts", "../../clients/js/tapecast.js"];
+  const compiled = promisify(execFile)(process.execPath, ["node_modules/typescript/bin/tsc", ...flags, ...files], { cwd: new URL(".", import.meta.url) });
+  await compiled.catch(({ stdout, message }) => assert.fail(stdout || message));
 });
 
 const HELLO = '{"op":"hello","epoch":"e","version":"9.9","heartbeat_ms":20000,"limits":{"channels":1024,"message_bytes":65536},"new":1}';

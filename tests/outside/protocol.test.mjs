@@ -291,7 +291,7 @@ describe("a WebSocket and an event stream", { concurrency: 3 }, () => {
 test("what is described otherwise is not taken for it", () => {
   const right = { ch: "a@trade", seq: 1, ts: 1, data: null };
   assert.deepEqual(described.matches("native", "<", right).map(({ name }) => name), ["record"]);
-  for (const wrong of [{ seq: 0 }, { seq: "1" }, { ts: undefined }, { ch: "a" }, { snap: false }, { skipped: 0 }, { merged: true }, { more: 1 }]) {
+  for (const wrong of [{ seq: 0 }, { seq: "1" }, { ts: undefined }, { ch: "a" }, { ch: "$a@b" }, { ch: "a..b@c" }, { ch: "a.@b" }, { snap: false }, { skipped: 0 }, { merged: true }, { more: 1 }]) {
     const message = JSON.parse(JSON.stringify({ ...right, ...wrong }));
     assert.deepEqual(described.matches("native", "<", message), [], JSON.stringify(message));
   }
