@@ -48,7 +48,7 @@ impl Faults {
     pub(super) fn refused(&self, refusal: &Refusal, text: &[u8], now: Now) {
         add(&self.stats.refused[refusal.code as usize], 1);
         let Some(unlogged) = self.pace.line(now) else { return };
-        let (feed, code, excerpt) = (&*self.feed, refusal.code.as_str(), excerpt(text));
+        let (feed, code, excerpt) = (&*self.feed, refusal.code.as_str(), excerpt(without_token(text)));
         tracing::warn!(feed, code, why = ?refusal.message, text = ?excerpt, unlogged, "record refused");
     }
 
@@ -119,6 +119,14 @@ impl Pace {
     }
 }
 
+/// A line as far as a log may hold it: no token, however `AUTH` was misspelt, with a space or a byte-order mark before it.
+fn without_token(line: &[u8]) -> &[u8] {
+    const AUTH: &[u8] = b"auth";
+    let beginning = &line[..line.len().min(2 * AUTH.len())];
+    let found = beginning.windows(AUTH.len()).position(|word| word.eq_ignore_ascii_case(AUTH));
+    found.map_or(line, |at| &line[..at + AUTH.len()])
+}
+
 // Written with `{:?}`, which escapes what a terminal would act on.
 fn excerpt(text: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(&text[..text.len().min(EXCERPT_BYTES_MAX)])
@@ -135,5 +143,15 @@ mod tests {
             [1, 1, 30, 60, 61, 62, 500].map(|monotonic_ns| pace.line(Now { wall_us: 0, monotonic_ns }));
         assert_eq!(lines, [Some(0), None, None, None, Some(3), None, Some(1)]);
         assert_eq!(Disagreements::default().pace.quiet_ns, 60 * QUIET_NS, "a minute");
+    }
+
+    #[test]
+    fn a_token_goes_into_no_log() {
+        for line in ["AUTH secret", " auth secret", "\u{feff}Auth\tsecret"] {
+            let kept = without_token(line.as_bytes());
+            assert!(!kept.windows(6).any(|word| word == b"secret"), "{line:?}");
+        }
+        assert_eq!(without_token(b"btcusdt@trade 1"), b"btcusdt@trade 1");
+        assert_eq!(without_token(b"au"), b"au");
     }
 }
