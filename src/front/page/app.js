@@ -25,7 +25,14 @@ const head = new Head(connection, market, delay);
 let isAsked = false;
 // A message to itself comes after the frame that was just drawn is painted: that is when a record is on the screen.
 const painted = new MessageChannel();
-painted.port1.onmessage = () => delay.painted((performance.timeOrigin + performance.now()) * 1000 + connection.clockOffsetUs);
+painted.port1.onmessage = () => delay.painted(nowUs() + connection.clockOffsetUs);
+
+/** By this page's clock. */
+function nowUs() {
+  return (performance.timeOrigin + performance.now()) * 1000;
+}
+
+let openedUs = 0;
 
 function dirty() {
   if (isAsked) return;
@@ -43,13 +50,15 @@ function draw(now) {
 
 /** Something came that is on the screen. What is older than the connection was not delayed by it. */
 function shown(record) {
-  if (record && !record.snapshot && !document.hidden) delay.arrived(record.ts);
+  const isNews = record && !record.snapshot && record.ts >= openedUs + connection.clockOffsetUs;
+  if (isNews && !document.hidden) delay.arrived(record.ts);
   dirty();
 }
 
 // What comes.
 
 const wants = new Wants(connection, market, (record) => {
+  sample();
   const row = market.take(record);
   if (row && (row.visible || row === pane.row)) shown(record);
   else if (market.version !== list.marketVersion) dirty();
@@ -57,6 +66,7 @@ const wants = new Wants(connection, market, (record) => {
 
 let epoch;
 connection.on("state", (state) => {
+  if (state === "open") openedUs = nowUs();
   if (state === "open" && epoch !== connection.hello.epoch) {
     if (epoch !== undefined) market.age();
     epoch = connection.hello.epoch;
@@ -100,18 +110,25 @@ function keep(changed) {
 
 // Once a second: figures, and now and then a point of the price lines.
 
-let seconds = 0;
 setInterval(() => {
   delay.tick();
   head.second();
-  if (++seconds % (SAMPLE_MS / 1000) === 0) {
-    market.sample();
-    list.sampled();
-  }
+  sample();
   document.getElementById("empty").hidden = market.rows.size > 0 || !wants.hasAsked;
   reopen();
   dirty();
 }, 1000);
+
+let sampledAt = Date.now();
+
+/** By the clock on the wall: a page that is not looked at gets its timers late, but its records in time, and a machine that sleeps neither. */
+function sample() {
+  const points = Math.floor((Date.now() - sampledAt) / SAMPLE_MS);
+  if (points === 0) return;
+  sampledAt += points * SAMPLE_MS;
+  market.sample(points);
+  list.sampled();
+}
 
 /** Opens what the address names, as soon as it is there. */
 function reopen() {
@@ -138,7 +155,12 @@ document.addEventListener("keydown", (event) => {
     else pane.close();
   }
 });
-document.addEventListener("visibilitychange", () => delay.forget());
+document.addEventListener("visibilitychange", () => {
+  delay.forget();
+  wants.look(!document.hidden);
+});
+// Somebody went by a link to another place of this page; what it writes itself does not come here.
+addEventListener("hashchange", () => location.reload());
 spark.theme();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   spark.theme();

@@ -47,7 +47,7 @@ export class Head {
   #symbols() {
     let stale = 0;
     for (const row of this.market.rows.values()) stale += Number(row.isStale);
-    const all = this.market.rows.size.toLocaleString("en");
+    const all = this.market.rows.size.toLocaleString("en") + (this.market.isFull ? "+" : "");
     return stale === 0 ? all : `${all} · ${stale.toLocaleString("en")} stale`;
   }
 
@@ -74,6 +74,8 @@ export class Head {
     if (error.code === "not_conflatable") return;
     if (error.code === "not_tapecast") {
       bar(`${location.host} answers, but does not speak Tapecast's protocol at /v1/ws. Look what is served there: a proxy must pass WebSocket on to the subscribers' port.`, true);
+    } else if (error.code === "worker") {
+      bar(`The part of this page that holds the connection failed: ${error.message}. Reload to try again.`, true);
     } else {
       bar(`The server refused what this page asked for: ${error.message}`, false);
     }

@@ -2,6 +2,7 @@
 
 import { Book } from "./book.js";
 import { compact, decimals, price } from "./numbers.js";
+import { makeLine, put } from "./table.js";
 
 /** Levels a side. */
 const LEVELS = 15;
@@ -13,10 +14,12 @@ export class Ladder {
   #middle = document.getElementById("book-middle");
   #note = document.getElementById("book-note");
   #isOld = true;
-  #kind = "";
+  #kind;
   #hole = "";
+  /** The price that stands in the middle. */
+  #last = "";
 
-  /** Begins anew with a channel's kind, or none. */
+  /** Begins anew with a channel's kind; empty: there is none, undefined: nobody knows yet. */
   begin(kind) {
     this.#kind = kind;
     this.#hole = "";
@@ -38,8 +41,9 @@ export class Ladder {
 
   /** `row`: whose book it is. */
   paint({ places, last }) {
-    if (!this.#isOld) return;
+    if (!this.#isOld && last === this.#last) return;
     this.#isOld = false;
+    this.#last = last;
     const { bids, asks } = this.#book.best(LEVELS);
     const sums = [sumsOf(bids), sumsOf(asks)];
     const most = Math.max(sums[0].at(-1) ?? 0, sums[1].at(-1) ?? 0);
@@ -51,7 +55,8 @@ export class Ladder {
 
   #say(hasLevels, last) {
     const since = this.#book.isPartial ? `levels that changed since ${this.#hole || "opening"}` : "";
-    const note = this.#kind ? since : "no channel of this symbol has one";
+    const none = this.#kind === "" ? "no channel of this symbol has one" : "";
+    const note = this.#kind ? since : none;
     if (this.#note.textContent !== note) this.#note.textContent = note;
     const empty = this.#kind ? "waiting for the book" : "";
     const words = hasLevels ? `last ${last}` : empty;
@@ -63,14 +68,7 @@ function rows(body) {
   const isAsks = body.id === "asks";
   const lines = [];
   for (let at = 0; at < LEVELS; at++) {
-    const line = document.createElement("tr");
-    const cells = [0, 1, 2].map(() => {
-      const cell = document.createElement("td");
-      const node = document.createTextNode("");
-      cell.append(node);
-      line.append(cell);
-      return node;
-    });
+    const { line, cells } = makeLine();
     // The best ask stands lowest, beside the best bid.
     if (isAsks) body.prepend(line);
     else body.append(line);
@@ -104,8 +102,4 @@ function write(lines, levels, sums, most, places, sized) {
 /** With the decimals of the sizes that it is made of, as long as it fits. */
 function sum(value, sized) {
   return value < 1e5 ? price(value.toFixed(sized), sized) : compact(value);
-}
-
-function put(node, words) {
-  if (node.data !== words) node.data = words;
 }

@@ -1,7 +1,7 @@
 // The watch list: as many lines as fit the screen, over as many rows as the market has.
 //
 // It is drawn at most once a frame, and only what is seen. The order is made anew at most every two seconds, and not under a pointer
-// that moves: nobody hits what jumps.
+// that moves or keys that walk: nobody hits what jumps.
 
 import { COLUMNS, filtered, sort } from "./order.js";
 import { FLASH_MS, Line } from "./row.js";
@@ -26,6 +26,7 @@ export class List {
   #selected;
   #isUnordered = true;
   #orderedAt = 0;
+  /** When pointer or keys were last at it. */
   #pointedAt = -Infinity;
   /** Of the market, when the order was made. */
   marketVersion = -1;
@@ -200,7 +201,7 @@ export class List {
   #listen() {
     this.#grid.addEventListener("scroll", this.dirty, { passive: true });
     this.#grid.addEventListener("keydown", (event) => this.#key(event));
-    this.#body.addEventListener("pointermove", (event) => (this.#pointedAt = event.timeStamp), { passive: true });
+    for (const event of ["pointermove", "pointerdown"]) this.#body.addEventListener(event, ({ timeStamp }) => (this.#pointedAt = timeStamp), { passive: true });
     new ResizeObserver(() => {
       this.#measure();
       this.reorder();
@@ -228,6 +229,7 @@ export class List {
     if (event.key === "Enter" && at >= 0) this.open(this.#selected);
     else if (to !== undefined) this.#choose(Math.max(0, Math.min(this.#rows.length - 1, to)));
     else return;
+    this.#pointedAt = event.timeStamp;
     event.preventDefault();
   }
 

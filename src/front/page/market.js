@@ -4,7 +4,7 @@
 
 import { decimals, text } from "./numbers.js";
 
-/** Symbols that are kept; what comes beyond is counted, not shown. */
+/** Symbols that are kept; what comes beyond is not shown, and the head says that there is more. */
 const SYMBOLS_MAX = 10_000;
 
 /** A price line: a sample every two seconds, five minutes in all. */
@@ -74,6 +74,8 @@ export class Market {
   /** Where in the samples the next one goes, and how many there are. */
   next = 0;
   sampled = 0;
+  /** Symbols came for which there is no room. */
+  isFull = false;
   #byChannel = new Map();
 
   /** Takes a record of `ticker`, `bookTicker` or `trade`; gives its row, or nothing where there is no room. */
@@ -123,11 +125,15 @@ export class Market {
     }
   }
 
-  /** Adds a point to each price line. */
-  sample() {
+  /** Adds so many points to each price line: the last is of now, those before it were missed, and are holes. */
+  sample(points) {
+    for (let left = Math.min(points, SAMPLES); left > 0; left--) this.#sample(left === 1);
+  }
+
+  #sample(isKnown) {
     const first = this.sampled < SAMPLES ? 0 : (this.next + 1) % SAMPLES;
     for (const row of this.rows.values()) {
-      row.samples[this.next] = row.isStale ? NaN : row.lastValue;
+      row.samples[this.next] = row.isStale || !isKnown ? NaN : row.lastValue;
       row.trend = trend(row.samples, first, row.lastValue);
     }
     this.next = (this.next + 1) % SAMPLES;
@@ -148,6 +154,7 @@ export class Market {
     }
     const place = { row, kind: channel.slice(at + 1) };
     if (row) this.#byChannel.set(channel, place);
+    else this.isFull = true;
     return place;
   }
 }
@@ -182,10 +189,11 @@ function priced(row, field) {
   return written;
 }
 
-/** For colour, order and lines. */
+/** For colour, order and lines; what no number can be is unknown. */
 function number(field) {
   const written = text(field);
-  return written === "" ? NaN : Number(written);
+  const value = written === "" ? NaN : Number(written);
+  return Number.isFinite(value) ? value : NaN;
 }
 
 function trend(samples, first, last) {

@@ -11,7 +11,7 @@
 //! | `market.js` | what is known of each symbol; no DOM |
 //! | `wants.js` | what it asks of the server |
 //! | `list.js`, `order.js`, `row.js`, `spark.js` | the watch list: its order, the rows that are seen, their price lines |
-//! | `pane.js`, `tape.js`, `book.js`, `ladder.js` | one symbol: its trades and its book |
+//! | `pane.js`, `tape.js`, `book.js`, `ladder.js`, `table.js` | one symbol: its trades and its book |
 //! | `head.js`, `delay.js` | connection, rate and delay; the state in words |
 //! | `place.js` | order, filter and open symbol, kept in the address |
 //! | `numbers.js` | how prices and amounts are written |
@@ -80,6 +80,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/remote.js", JS_TYPE, include_str!("remote.js")),
     ("/page/row.js", JS_TYPE, include_str!("row.js")),
     ("/page/spark.js", JS_TYPE, include_str!("spark.js")),
+    ("/page/table.js", JS_TYPE, include_str!("table.js")),
     ("/page/tape.js", JS_TYPE, include_str!("tape.js")),
     ("/page/wants.js", JS_TYPE, include_str!("wants.js")),
 ];

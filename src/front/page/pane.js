@@ -14,7 +14,7 @@ export class Pane {
   #fields = {};
   #tape = new Tape();
   #ladder = new Ladder();
-  #channels = { trades: "", book: "" };
+  #channels = {};
   #release;
   #version = -1;
 
@@ -36,7 +36,7 @@ export class Pane {
       this.#release?.();
       this.row = row;
       this.#version = -1;
-      this.#begin({ trades: "", book: "" });
+      this.#begin({});
       this.#release = this.wants.open(row, {
         trades: (record) => this.#trade(record),
         book: (record) => this.#book(record),
@@ -88,8 +88,8 @@ export class Pane {
 
   #begin({ trades, book }) {
     const channels = { trades: trades && `${this.row.symbol}@${trades}`, book: book && `${this.row.symbol}@${book}` };
-    if (channels.trades !== this.#channels.trades || trades === "") this.#tape.begin(trades);
-    if (channels.book !== this.#channels.book || book === "") this.#ladder.begin(book);
+    if (channels.trades !== this.#channels.trades || !trades) this.#tape.begin(trades);
+    if (channels.book !== this.#channels.book || !book) this.#ladder.begin(book);
     this.#channels = channels;
     this.shown();
   }
@@ -111,6 +111,6 @@ function spread({ bid, ask, bidValue, askValue }) {
   const difference = askValue - bidValue;
   if (!Number.isFinite(difference)) return "–";
   const places = Math.max(decimals(bid), decimals(ask));
-  const points = (difference / askValue) * 10_000;
-  return `${price(difference.toFixed(places), places)} (${points.toFixed(2)} bp)`;
+  const written = price(difference.toFixed(places), places);
+  return askValue > 0 ? `${written} (${((difference / askValue) * 10_000).toFixed(2)} bp)` : written;
 }

@@ -17,6 +17,8 @@ export class Remote {
     const trusted = globalThis.trustedTypes?.createPolicy("worker", { createScriptURL: () => url.href }).createScriptURL("");
     this.#worker = new Worker(trusted ?? url, { type: "module" });
     this.#worker.addEventListener("message", ({ data }) => this.#take(data));
+    // One without words: its files did not come.
+    this.#worker.addEventListener("error", ({ message }) => this.#give({ event: "error", told: { code: "worker", message: message || `${url.pathname}, or what it imports, was not served` } }));
   }
 
   /** `newest`: of each channel only the newest is wanted. `refused` is called with the code where the server refuses it. */

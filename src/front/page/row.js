@@ -9,6 +9,9 @@ import { draw } from "./spark.js";
 /** How long a price that moved is marked, and between two marks of a line. */
 export const FLASH_MS = 400;
 
+/** Characters that every column has room for; what is longer may be cut off. */
+const FITTING = 10;
+
 export class Line {
   row;
   /** The price line is older than the newest sample. */
@@ -134,7 +137,10 @@ export class Line {
   }
 
   #write(key, words) {
-    const { node } = this.#cells[key];
-    if (node.data !== words) node.data = words;
+    const { cell, node } = this.#cells[key];
+    if (node.data === words) return;
+    node.data = words;
+    const isLong = words.length > FITTING;
+    if (isLong !== cell.classList.contains("long")) cell.classList.toggle("long", isLong);
   }
 }

@@ -1,6 +1,7 @@
 // A price line on a canvas: the last minutes of one row, coloured by where it went.
 
 import { SAMPLES } from "./market.js";
+import { direction } from "./numbers.js";
 
 /** So many samples fill the width at first; later the line is drawn closer, up to all of them. */
 const SAMPLES_FIRST = 15;
@@ -36,7 +37,7 @@ export function draw(canvas, market, row) {
   line(pen, row, first, count, step, y);
   pen.lineWidth = 1.25 * ratio;
   pen.lineJoin = "round";
-  pen.strokeStyle = row.trend > 0 ? colours.up : row.trend < 0 ? colours.down : colours.flat;
+  pen.strokeStyle = colours[direction(row.trend) || "flat"];
   pen.stroke();
 }
 

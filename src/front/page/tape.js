@@ -1,6 +1,7 @@
 // A symbol's trades on the screen: the newest above, what was missed told as a line between those it lay between.
 
 import { decimals, price, text } from "./numbers.js";
+import { makeLine, put } from "./table.js";
 
 /** Lines that are kept and shown. */
 const LINES = 40;
@@ -16,17 +17,17 @@ export class Tape {
   /** A ring: line `n` stands at `n % LINES`. */
   #lines = new Array(LINES);
   #count = 0;
-  #shown = [];
+  #shown = Array.from({ length: LINES }, makeLine);
   #isOld = true;
-  #kind = "";
+  #kind;
   /** Decimals that sizes needed so far: all of them are written with as many. */
   #sized = 0;
 
   constructor() {
-    for (let at = 0; at < LINES; at++) this.#shown.push(this.#makeLine());
+    this.#body.append(...this.#shown.map(({ line }) => line));
   }
 
-  /** Begins anew with a channel's kind, or none. */
+  /** Begins anew with a channel's kind; empty: there is none, undefined: nobody knows yet. */
   begin(kind) {
     this.#kind = kind;
     this.#lines.fill(undefined);
@@ -38,7 +39,7 @@ export class Tape {
   take(record) {
     const data = record.data;
     if (data === null || typeof data !== "object") return;
-    const at = Math.abs(data.T) < TIME_MAX ? data.T : record.ts / 1000;
+    const at = typeof data.T === "number" && Math.abs(data.T) < TIME_MAX ? data.T : record.ts / 1000;
     const way = typeof data.m === "boolean" ? (data.m ? "down" : "up") : "";
     this.#sized = Math.max(this.#sized, decimals(text(data.q)));
     this.#add({ at, price: text(data.p), size: text(data.q), way, missed: "" });
@@ -64,22 +65,10 @@ export class Tape {
       const number = this.#count - 1 - at;
       write(this.#shown[at], number < 0 ? undefined : this.#lines[number % LINES], places, this.#sized);
     }
-    const waiting = this.#kind ? "waiting for the first" : "no channel of this symbol has any";
+    const none = this.#kind === "" ? "no channel of this symbol has any" : "";
+    const waiting = this.#kind ? "waiting for the first" : none;
     const note = this.#count === 0 ? waiting : "";
     if (this.#note.textContent !== note) this.#note.textContent = note;
-  }
-
-  #makeLine() {
-    const line = document.createElement("tr");
-    const cells = [0, 1, 2].map(() => {
-      const cell = document.createElement("td");
-      const node = document.createTextNode("");
-      cell.append(node);
-      line.append(cell);
-      return node;
-    });
-    this.#body.append(line);
-    return { line, cells };
   }
 }
 
@@ -94,8 +83,4 @@ function write({ line, cells }, trade, places, sized) {
   put(cells[1], isGap ? trade.missed : arrow + price(trade.price, places));
   put(cells[2], isGap ? "" : price(trade.size, sized));
   cells[1].parentNode.ariaLabel = trade.way ? `${trade.way === "up" ? "bought" : "sold"} ${price(trade.price, places)}` : null;
-}
-
-function put(node, words) {
-  if (node.data !== words) node.data = words;
 }

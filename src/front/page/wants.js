@@ -3,7 +3,7 @@
 // All symbols by pattern, at a rate that keeps the order of the list right; what is on the screen by name, at the screen's own rate; the open symbol's trades and
 // book while it is open. Symbols that have trades and nothing else are found by asking what exists, and read while they are seen.
 
-/** Of what nobody sees: a few times a second, and less in a market so large that it would fill the wire. */
+/** Of what is not on the screen: a few times a second, and less in a market so large that it would fill the wire, or where nobody looks at the page. */
 const UNSEEN_MS = 250;
 const UNSEEN_LARGE_MS = 1000;
 const LARGE_ROWS = 2000;
@@ -37,7 +37,10 @@ export class Wants {
   #settling;
   #asking;
   #unseen;
-  #unseenMs = UNSEEN_MS;
+  #unseenMs;
+  /** On the screen, or they would be if anybody looked at it. */
+  #rows = [];
+  #isLookedAt = !document.hidden;
 
   /** `take` gets each record of the list's channels. */
   constructor(connection, market, take) {
@@ -51,18 +54,33 @@ export class Wants {
   }
 
   #askPatterns() {
+    const everyMs = this.#isLookedAt && this.market.rows.size <= LARGE_ROWS ? UNSEEN_MS : UNSEEN_LARGE_MS;
+    if (everyMs === this.#unseenMs) return;
+    this.#unseenMs = everyMs;
     const before = this.#unseen;
-    this.#unseen = this.connection.subscribe(["*@ticker", "*@bookTicker"], this.take, { everyMs: this.#unseenMs, newest: true });
+    this.#unseen = this.connection.subscribe(["*@ticker", "*@bookTicker"], this.take, { everyMs, newest: true });
     before?.unsubscribe();
   }
 
   /** Rows that are on the screen from now on. */
   seen(rows) {
+    this.#rows = rows;
+    this.#settle(this.#seen ? SETTLE_MS : 0);
+  }
+
+  /** Whether anybody looks at the page. */
+  look(isLookedAt) {
+    this.#isLookedAt = isLookedAt;
+    this.#settle(SETTLE_MS);
+  }
+
+  #settle(delayMs) {
     clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => this.#askSeen(rows), this.#seen ? SETTLE_MS : 0);
+    this.#settling = setTimeout(() => this.#askSeen(this.#isLookedAt ? this.#rows : []), delayMs);
   }
 
   #askSeen(rows) {
+    this.#askPatterns();
     const named = rows.flatMap((row) => [row.hasTicker && `${row.symbol}@ticker`, row.hasQuotes && `${row.symbol}@bookTicker`]);
     const trades = rows.filter((row) => row.hasTradesAlone).map((row) => `${row.symbol}@trade`);
     // The patterns' callback has each record already; the name only chooses another rate.
@@ -87,13 +105,9 @@ export class Wants {
       this.market.status(channel, stale === true);
     }
     this.hasAsked ||= channels !== undefined;
-    const { size } = this.market.rows;
-    if (size > LARGE_ROWS && this.#unseenMs === UNSEEN_MS) {
-      this.#unseenMs = UNSEEN_LARGE_MS;
-      this.#askPatterns();
-    }
+    this.#askPatterns();
     clearTimeout(this.#asking);
-    this.#asking = setTimeout(() => void this.#ask(), size > 0 ? ASK_MS : ASK_EMPTY_MS);
+    this.#asking = setTimeout(() => void this.#ask(), this.market.rows.size > 0 ? ASK_MS : ASK_EMPTY_MS);
   }
 
   /** One symbol's own channels, until the function that this gives is called. `trades` and `book` get its records, `kinds` what there is. */
