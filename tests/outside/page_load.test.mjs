@@ -63,5 +63,5 @@ test("three times a demo's load: from ingest to screen within a few frames", asy
   const [p50, p99] = [await page.figure("p50"), await page.figure("p99")];
   t.diagnostic(`delay: p50 ${p50} ms, p99 ${p99} ms; frames: p50 ${figure(at(frames, 0.5))} ms`);
   assert.ok(p50 > 0 && p50 <= 50, `p50 ${p50} ms`);
-  assert.ok(p99 <= 100, `p99 ${p99} ms`);
+  assert.ok(p99 <= 250, `p99 ${p99} ms`);
 });
