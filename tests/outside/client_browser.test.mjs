@@ -7,18 +7,13 @@ import http from "node:http";
 import path from "node:path";
 import { test as untimed } from "node:test";
 
-import { chromium } from "playwright-core";
-
+import { launch } from "./browser.mjs";
 import { Feed, PATIENCE_MS, Server, root, until } from "./harness.mjs";
 import { Proxy } from "./proxy.mjs";
 import { publish } from "./told.mjs";
 
 /** What never comes ends a test, too. */
 const test = (name, body) => untimed(name, { timeout: 2 * PATIENCE_MS }, body);
-
-const FLAGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
 
 /** A page of the same origin as the module, and nothing else. */
 async function pages(t) {
@@ -40,7 +35,7 @@ test("in Chromium: subscribes, is cut, comes back at once when the network does,
   t.after(() => proxy.stop());
   const feed = await Feed.connect(server.at.ingest);
   t.after(() => feed.close());
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+  const browser = await launch();
   t.after(() => browser.close());
   const page = await browser.newPage();
   const complaints = [];

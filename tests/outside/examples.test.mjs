@@ -9,8 +9,7 @@ import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 
-import { chromium } from "playwright-core";
-
+import { launch } from "./browser.mjs";
 import { Feed, Process, Server, root, until, within } from "./harness.mjs";
 
 const RECORDS = 60;
@@ -158,8 +157,7 @@ test("the page shows each trade, wherever it was opened from", () =>
 
 /** Runs `body` with a browser's page, of which nothing may complain. */
 async function withPage(body) {
-  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
+  const browser = await launch();
   try {
     const page = await browser.newPage();
     const complaints = [];
