@@ -1,10 +1,8 @@
 //! The ring's orderings, explored by loom: what must hold, and that each ordering is needed for it.
 //!
-//! `RUSTFLAGS="--cfg tapecast_loom" cargo test --release --test loom_ring`; without the cfg this file is empty.
+//! `cargo test --release --features loom --test loom_ring`.
 //! Every model is one writer (the main thread) and one reader over a ring of a few entries, filled before the
 //! reader starts up to the step of interest. Invariant: a model that holds has a twin that fails, for each thing weakened.
-
-#![cfg(tapecast_loom)]
 
 use loom::thread;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -29,13 +29,13 @@ mod reclaim;
 mod shared;
 mod sync;
 mod wake;
-#[cfg(not(tapecast_loom))]
+#[cfg(not(feature = "loom"))]
 mod weaken;
-#[cfg(tapecast_loom)]
+#[cfg(feature = "loom")]
 pub mod weaken;
 mod words;
 
-#[cfg(all(test, not(tapecast_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests;
 
 pub use entry::{Entry, Kind, Position, Stamp};
@@ -83,7 +83,7 @@ pub fn new(options: &Options) -> Result<(Publisher, Arc<Ring>), InvalidOptions> 
 }
 
 /// Builds a ring of a size that [`new`] would refuse: a model must be small to be explored.
-#[cfg(tapecast_loom)]
+#[cfg(feature = "loom")]
 #[must_use]
 pub fn tiny(options: &Options) -> (Publisher, Arc<Ring>) {
     build(options)

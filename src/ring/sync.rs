@@ -2,13 +2,13 @@
 //!
 //! The rest of the ring names atomics through this file alone, so that what is modelled is what runs.
 
-#[cfg(not(tapecast_loom))]
+#[cfg(not(feature = "loom"))]
 pub(super) use std::{
     hint::spin_loop,
     sync::atomic::{AtomicBool, AtomicU64, Ordering, fence},
 };
 
-#[cfg(tapecast_loom)]
+#[cfg(feature = "loom")]
 pub(super) use loom::{
     hint::spin_loop,
     sync::atomic::{AtomicBool, AtomicU64, Ordering, fence},

@@ -1,12 +1,12 @@
 //! What a model may take away from the ring, to show that the models would notice.
 //!
-//! The switch is there under `--cfg tapecast_loom` alone; in every other build [`is`] is the constant `false`.
+//! The switch is there with the feature `loom` alone; in every other build [`is`] is the constant `false`.
 //! Invariant: one switch for each ordering that the ring's text claims to need.
 
 use super::sync::{Ordering, fence};
 
 /// One thing that the ring needs and a model can do without.
-#[cfg_attr(not(tapecast_loom), expect(unreachable_pub, reason = "the models alone reach it"))]
+#[cfg_attr(not(feature = "loom"), expect(unreachable_pub, reason = "the models alone reach it"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weak {
     /// The writer's fence between the floor and the words that follow.
@@ -42,17 +42,17 @@ pub(super) fn fence_unless(what: Weak, ordering: Ordering) {
 }
 
 /// Whether this model does without it: never.
-#[cfg(not(tapecast_loom))]
+#[cfg(not(feature = "loom"))]
 pub(super) const fn is(_what: Weak) -> bool {
     false
 }
 
-#[cfg(tapecast_loom)]
+#[cfg(feature = "loom")]
 pub(super) use model::is;
-#[cfg(tapecast_loom)]
+#[cfg(feature = "loom")]
 pub use model::without;
 
-#[cfg(tapecast_loom)]
+#[cfg(feature = "loom")]
 mod model {
     use super::Weak;
     use std::cell::Cell;

@@ -156,7 +156,7 @@ fn load_run(places: &[AtomicU64], words: &mut [[u8; 8]]) {
     }
 }
 
-#[cfg(all(test, not(tapecast_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::*;
 
