@@ -4,6 +4,7 @@
 //! sockets alone: nothing here names a stage, so what works here works for anybody's feed and subscriber.
 
 pub mod client;
+mod driver;
 pub mod market;
 pub mod pace;
 pub mod progress;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::client::{self, BATCH_BYTES, Client};
+use super::driver::{now, tell};
 use super::pace::{Pace, Speed};
 use super::progress::{self, Progress};
 use super::recording::{self, BadLine, Line, Message, Recording};
@@ -286,19 +287,6 @@ impl Replay {
             tell(&text);
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the driver reads the clock; the pace takes time as an argument"
-)]
-fn now() -> Instant {
-    Instant::now()
-}
-
-// Progress is a courtesy: nobody reading it must not end a replay.
-fn tell(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 impl Summary {

@@ -6,12 +6,13 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::time::sleep;
 
 use super::client::{self, BATCH_BYTES, Client};
+use super::driver::{now, tell};
 use super::market::{self, Market};
 use super::progress::{self, Progress};
 use super::report::per_second;
@@ -237,21 +238,8 @@ impl Simulation {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the driver reads the clock; the market takes time as an argument"
-)]
-fn now() -> Instant {
-    Instant::now()
-}
-
 fn wall_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
-}
-
-// Progress is a courtesy: nobody reading it must not end a simulation.
-fn tell(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 impl fmt::Display for Summary {

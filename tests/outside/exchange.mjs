@@ -1,5 +1,7 @@
 // A small made-up market in Binance's shapes for the page's tests: prices are whole steps, so that what was fed can be compared as text.
 
+import { Feed, Server } from "./harness.mjs";
+
 const NAMES = ["btcusdt", "ethusdt", "solusdt", "xrpusdt", "bnbusdt", "dogeusdt", "adausdt", "linkusdt"];
 const STEPS_A_UNIT = 100;
 
@@ -87,4 +89,16 @@ export class Exchange {
     }, 10);
     return { stop: () => clearInterval(timer) };
   }
+}
+
+/** A server with an opened market of so many symbols, and its feed; all of it goes with the test. */
+export async function serve(t, count, options) {
+  const server = await Server.start(options);
+  t.after(() => server.stop());
+  const feed = await Feed.connect(server.at.ingest);
+  t.after(() => feed.close());
+  const exchange = new Exchange(feed, count);
+  exchange.open();
+  await feed.settled();
+  return { server, feed, exchange };
 }

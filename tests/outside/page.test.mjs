@@ -6,7 +6,7 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 
 import { launch, Visit } from "./browser.mjs";
-import { Exchange } from "./exchange.mjs";
+import { Exchange, serve } from "./exchange.mjs";
 import { Feed, Process, Server, program, root, until } from "./harness.mjs";
 
 /** What the pictures show, by the names of their files. */
@@ -22,13 +22,7 @@ after(() => browser?.close());
 
 /** A server with a market of so many symbols, and a page that shows it. */
 async function market(t, count, options = {}) {
-  const server = await Server.start(options.server);
-  t.after(() => server.stop());
-  const feed = await Feed.connect(server.at.ingest);
-  t.after(() => feed.close());
-  const exchange = new Exchange(feed, count);
-  exchange.open();
-  await feed.settled();
+  const { server, feed, exchange } = await serve(t, count, options.server);
   const visit = await Visit.open(browser, server.at.subscribers, options.visit);
   await until(() => visit.cell("BTCUSDT", "last"), "the first price");
   return { server, feed, exchange, visit };

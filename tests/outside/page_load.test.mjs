@@ -7,8 +7,8 @@ import { after, before, test } from "node:test";
 
 import { Bare } from "./bare.mjs";
 import { launch } from "./browser.mjs";
-import { Exchange } from "./exchange.mjs";
-import { Feed, Server, until } from "./harness.mjs";
+import { serve } from "./exchange.mjs";
+import { until } from "./harness.mjs";
 
 let browser;
 before(async () => (browser = await launch()));
@@ -16,13 +16,7 @@ after(() => browser?.close());
 
 /** A page of a market whose symbols stand still, settled: what comes from now on is news. */
 async function settled(t, count) {
-  const server = await Server.start();
-  t.after(() => server.stop());
-  const feed = await Feed.connect(server.at.ingest);
-  t.after(() => feed.close());
-  const exchange = new Exchange(feed, count);
-  exchange.open();
-  await feed.settled();
+  const { server, exchange } = await serve(t, count);
   const page = await Bare.open(browser, `http://${server.at.subscribers}/`);
   t.after(() => page.close());
   await until(async () => (await page.words("symbols")) === count.toLocaleString("en"), "all symbols");
